@@ -1,0 +1,43 @@
+# One command per job, the same by hand and in CI. Everything lives in .venv, which the first command makes.
+
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.14; do \
+	command -v $$name >/dev/null 2>&1 && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$name; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format bench docs clean
+
+demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
+	$(BIN)/streamsafe demo
+
+test: $(READY)  ## all tests, on uvloop and on asyncio's loop; core at 100 % branch coverage
+	sh tests/run
+
+check: $(READY)  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
+	$(BIN)/python -m tests.bench
+
+docs: $(READY)  ## what is generated from the configuration's model
+	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
+	$(BIN)/python -m proxy.config.reference example > config.example.yaml
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Debian ships Python without venv's parts; root may add them, others are told.
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "streamsafe needs Python 3.11 or later on the PATH." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/install-venv "$(PYTHON)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)

@@ -1,0 +1,109 @@
+"""The composition root: settings into a proxy that listens. The only module that sees `net` and `edge` together."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from proxy.config.compile import Settings
+from proxy.core.exchange import Observer
+from proxy.net.handler import Handler
+from proxy.net.server import Server, listen
+from proxy.net.tap import Tap
+from proxy.net.upstream import Upstreams
+
+# How long what was aborted at the end of a drain may take to be gone.
+ABORT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    handler: Handler
+    server: Server
+    sockets: asyncio.Server
+
+
+class Running:
+    """A proxy that listens. Made by `start`, ended by `stop`; belongs to one event loop."""
+
+    def __init__(self, settings: Settings, upstreams: Upstreams, listening: list[_Listening]) -> None:
+        self._settings = settings
+        self._upstreams = upstreams
+        self._listening = listening
+
+    @classmethod
+    async def start(cls, settings: Settings, observers: Sequence[Observer] = ()) -> "Running":
+        """Listens on every address, or on none. Errors: OSError, its `filename` the address that failed."""
+        context = server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+        upstreams, tap = Upstreams(), Tap(observers)
+        running = cls(settings, upstreams, [])
+        for site in settings.sites:
+            handler = Handler(site.proxy, upstreams, tap)
+            server = Server(handler, keep_alive_s=settings.keep_alive_s, head_bytes=settings.head_bytes)
+            try:
+                sockets = await listen(server, site.where.host, site.where.port or 0, site.where.path, context)
+            except OSError as error:
+                await running.stop(0)
+                raise OSError(error.errno, error.strerror or str(error), str(site.where)) from error
+            running._listening.append(_Listening(handler, server, sockets))
+        return running
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, as URLs with the ports in use, or `unix:` and a path."""
+        scheme = "https" if self._settings.tls_cert else "http"
+        shown = []
+        for site, entry in zip(self._settings.sites, self._listening, strict=True):
+            where = site.where
+            if where.path is None:
+                name = entry.sockets.sockets[0].getsockname()
+                where = replace(where, port=name[1])
+            shown.append(str(where) if where.path is not None else f"{scheme}://{where}")
+        return shown
+
+    @property
+    def open_exchanges(self) -> int:
+        """Requests being served."""
+        return sum(len(entry.handler.clients) for entry in self._listening)
+
+    async def stop(self, drain_s: float | None = None) -> int:
+        """Ends: no new connections, idle ones closed, open exchanges waited for and then aborted.
+
+        Returns how many had to be aborted. `drain_s` None is what the settings say.
+        """
+        for entry in self._listening:
+            entry.sockets.close()
+            entry.handler.draining = True
+            busy = {client.connection for client in entry.handler.clients}
+            for connection in entry.server.connections:
+                if connection not in busy:
+                    connection.force_close()
+        await self._wait_quiet(self._settings.drain_s if drain_s is None else drain_s)
+        aborted = self.open_exchanges
+        self.abort()
+        await self._wait_quiet(ABORT_S)
+        for entry in self._listening:
+            await entry.server.shutdown(0.1)
+        self._upstreams.close()
+        return aborted
+
+    def abort(self) -> None:
+        """Cuts every open exchange, so that each client can tell; `stop` then has nothing left to wait for."""
+        for entry in self._listening:
+            entry.handler.abort_all()
+
+    async def _wait_quiet(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for entry in self._listening:
+                    await entry.handler.wait_quiet()
+
+
+def server_context(cert: str, key: str | None) -> ssl.SSLContext:
+    """The TLS context of a listener. Errors: OSError, ssl.SSLError where the files are no certificate and key."""
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(["http/1.1"])
+    made.load_cert_chain(cert, key)
+    return made

@@ -1,0 +1,31 @@
+"""`streamsafe demo`: a fake LLM, the proxy in front of it, and a page that shows the difference."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import click
+
+from proxy.app import Running
+from proxy.cli import configuration
+from proxy.cli.run import run
+from proxy.config.model import Config
+from proxy.demo.run import start
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Where the page is.")
+def demo(listen: str) -> None:
+    """Show the proxy at work: an embedded fake LLM and a page."""
+    configuration.from_options({"listen": listen, "routes": [{"upstream": "http://127.0.0.1:1"}]})  # or exit with 2
+
+    @asynccontextmanager
+    async def prepare() -> AsyncIterator[Config]:
+        async with await start() as upstream:
+            route = {"name": "demo", "path": "/", "upstream": upstream.upstream_url}
+            yield configuration.from_options({"listen": listen, "routes": [route]})
+
+    run(prepare, _started)
+
+
+def _started(config: Config, running: Running) -> None:
+    click.echo(f"The demo is at {running.addresses[0]}/ (Ctrl-C ends it).")

@@ -1,0 +1,70 @@
+"""Keys that are part of the configuration but not built yet: the table, and the check that refuses them.
+
+A key stands here until its feature lands; then its line goes, and nothing else has to change. Such a key is never
+ignored: written with anything but the value that asks for nothing, it is an error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.config.values import wrong
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """One key that has not landed.
+
+    `only` is what may be written today, `today` what the proxy does until then, `asks_nothing` tells that value from
+    others (without it: the key's default), `later` is the default the key will have, where it differs.
+    """
+
+    only: str
+    today: str
+    asks_nothing: Callable[[object], bool] | None = None
+    later: str | None = None
+
+    def __str__(self) -> str:
+        only = self.only if " " in self.only else f"`{self.only}`"
+        later = f" The default will be `{self.later}`." if self.later else ""
+        return f"Not available yet: {self.today}. Only {only} may be written.{later}"
+
+
+def _is_single(upstreams: object) -> bool:
+    return isinstance(upstreams, tuple) and len(upstreams) <= 1
+
+
+NOT_YET: dict[str, NotYet] = {
+    "admin": NotYet("off", "there is no admin listener", later="127.0.0.1:8788"),
+    "admin_token": NotYet("null", "there is no admin listener"),
+    "workers": NotYet("1", "the proxy runs as one process"),
+    "inspector": NotYet("off", "nothing is captured", later="{capture: 64MiB}"),
+    "allow_unauthenticated": NotYet("false", "a route with a secret is served on loopback only"),
+    "clients.tokens": NotYet("[]", "whoever reaches a listener may use it"),
+    "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
+    "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
+    "routes[].cookies": NotYet("{}", "cookies pass as they are"),
+    "routes[].websocket": NotYet("false", "a WebSocket handshake is answered 403", later="true"),
+    "routes[].balance": NotYet("round_robin", "a route has one upstream"),
+    "routes[].health": NotYet("its defaults", "upstreams are not checked"),
+    "routes[].retry": NotYet("its defaults", "only a connection found dead is tried again, once"),
+    "routes[].stream.deliver": NotYet("bytes", "bytes leave as they arrive"),
+    "routes[].stream.heartbeat": NotYet("off", "no heartbeats are sent"),
+    "routes[].stream.on_break": NotYet("abort", "a broken stream is aborted"),
+    "routes[].stream.on_client_gone": NotYet("cancel", "the upstream request is cancelled"),
+    "routes[].stream.convert": NotYet("none", "streams keep their format"),
+    "routes[].stream.content_type": NotYet("null", "the upstream's Content-Type passes"),
+    "routes[].timeouts.tunnel_idle": NotYet("off", "there are no tunnels"),
+    "routes[].limits.concurrent": NotYet("off", "open exchanges are not counted"),
+    "routes[].limits.event": NotYet("1MiB", "bytes leave as they arrive"),
+}
+
+
+def refuse_unavailable(key: str, value: object, default: object) -> None:
+    """Refuses a value that asks for what is not built. Errors: PydanticCustomError, saying what works today."""
+    not_yet = NOT_YET.get(key)
+    if not_yet is None:
+        return
+    asks_nothing = not_yet.asks_nothing(value) if not_yet.asks_nothing else value == default
+    if not asks_nothing:
+        name = key.rpartition("[].")[2]
+        raise wrong(f"{not_yet.only} ({name} is not available yet: {not_yet.today})")

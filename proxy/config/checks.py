@@ -1,0 +1,103 @@
+"""Checks that need more than one part of the configuration: two routes, or a route and a listener.
+
+They look at values that may have other faults, so that everything wrong is told at once; parts that are wrong in
+themselves are left out. Nothing here is about one key alone: that belongs to its type in the model.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from proxy.config.addresses import Address, Addresses, is_loopback
+from proxy.config.messages import Place, Report
+from proxy.config.route import RouteMatch
+from proxy.config.upstream import Upstream, Upstreams
+
+T = TypeVar("T")
+
+_MATCH: TypeAdapter[RouteMatch] = TypeAdapter(RouteMatch)
+_ADDRESSES: TypeAdapter[tuple[Address, ...]] = TypeAdapter(Addresses)
+_UPSTREAMS: TypeAdapter[tuple[Upstream, ...]] = TypeAdapter(Upstreams)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def check(values: dict[str, Any], report: Report) -> None:
+    """Notes what is wrong between the parts. `values` are expanded, with the defaults in the routes."""
+    raw = values.get("routes")
+    routes = list(_maps(raw)) if isinstance(raw, list) else []
+    matches = {
+        index: match
+        for index, route in routes
+        if (match := _valid(_MATCH, {key: route[key] for key in RouteMatch.model_fields if key in route}))
+    }
+    _refuse_duplicates(matches, report)
+    listeners = _valid(_ADDRESSES, values["listen"]) if "listen" in values else (Address("127.0.0.1", 8787),)
+    for index, listener in enumerate(listeners or ()):
+        several = isinstance(values.get("listen"), list)
+        _refuse_open_secret(listener, ("listen", index) if several else ("listen",), routes, report)
+        _refuse_own_address(listener, routes, report)
+
+
+def _maps(routes: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return ((index, route) for index, route in enumerate(routes) if isinstance(route, dict))
+
+
+def _valid(adapter: TypeAdapter[T], value: object) -> T | None:
+    """The value as its type, or None where it has faults of its own."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def _refuse_duplicates(matches: dict[int, RouteMatch], report: Report) -> None:
+    seen: dict[object, int] = {}
+    names: dict[str, int] = {}
+    for index, match in matches.items():
+        key = (match.path, match.path_regex, match.host, frozenset(match.methods))
+        other = seen.setdefault(key, index)
+        namesake = names.setdefault(match.name, index)
+        if other != index:
+            first = ("routes", other)
+            report.add(
+                ("routes", index, "path_regex" if match.path_regex else "path"),
+                "expected a path, host and methods of its own, "
+                f"found those of {report.path(first)}{report.line(first)}",
+            )
+        elif namesake != index:
+            first = ("routes", namesake)
+            report.add(
+                ("routes", index, "name"),
+                f"expected a name of its own (the default is the path), found that of the route{report.line(first)}",
+            )
+
+
+def _refuse_open_secret(
+    listener: Address, place: Place, routes: list[tuple[int, dict[str, Any]]], report: Report
+) -> None:
+    """A secret on a listener that others reach is theirs to spend, as there are no client tokens yet."""
+    if listener.is_local:
+        return
+    for index, route in routes:
+        if route.get("api_key") is not None:
+            report.add(
+                place,
+                f"{report.path(('routes', index))} injects a secret and listener {listener} is not loopback: "
+                "listen on 127.0.0.1; client tokens are not available yet",
+            )
+
+
+def _refuse_own_address(listener: Address, routes: list[tuple[int, dict[str, Any]]], report: Report) -> None:
+    """A route to the proxy itself would go round until the loop is detected, one request at a time."""
+    for index, route in routes:
+        for upstream in _valid(_UPSTREAMS, route.get("upstream")) or ():
+            url = urlsplit(str(upstream.url))
+            host, port = url.hostname or "", url.port or _DEFAULT_PORTS[url.scheme]
+            same_host = host == listener.host or (is_loopback(host) and (listener.is_local or listener.is_wildcard))
+            if listener.port and port == listener.port and same_host:
+                report.add(
+                    ("routes", index, "upstream"),
+                    f"expected another server, found this proxy's own listener {listener}",
+                )

@@ -1,0 +1,176 @@
+"""A configuration into what `core` decides with: everything that can be decided at load is decided here.
+
+Nothing here reads a file or validates: what arrives has been loaded, and what is missing in it is meant to be.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from proxy.config.addresses import Address
+from proxy.config.cors import Cors as CorsModel
+from proxy.config.headers import HeaderRules
+from proxy.config.model import Config, Route
+from proxy.config.presets import BEARER, CREDENTIAL_FIELDS, CREDENTIAL_QUERY, PRESETS
+from proxy.core import routes
+from proxy.core.cors import EXPOSED, Cors
+from proxy.core.forwarding import Forwarding, Trusted
+from proxy.core.guard import Hosts
+from proxy.core.headers import Rules
+from proxy.core.message import field
+from proxy.core.plan import Proxy
+from proxy.core.streams import StreamPolicy
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One address to listen on, and the proxy behind it."""
+
+    where: Address
+    proxy: Proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a running proxy needs to know. Times in seconds, sizes in bytes, `tls_*` are paths."""
+
+    sites: tuple[Site, ...]
+    keep_alive_s: float = 75.0
+    drain_s: float = 30.0
+    head_bytes: int = 32 * 1024
+    """The largest request head that any route takes."""
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+def compiled(config: Config) -> Settings:
+    """The settings of a loaded configuration. The instance's name is made up here if it has none."""
+    instance = (config.name or f"streamsafe-{secrets.token_hex(3)}").encode("ascii")
+    ordered = routes.ordered(compiled_route(route) for route in config.routes)
+    trusted = Trusted(
+        tuple(network for network in config.trusted_proxies if network != "unix"), "unix" in config.trusted_proxies
+    )
+    sites = tuple(Site(where, Proxy(instance, ordered, _hosts(config, where), trusted)) for where in config.listen)
+    tls = config.tls
+    return Settings(
+        sites,
+        keep_alive_s=config.keep_alive,
+        drain_s=config.drain,
+        head_bytes=max(route.limits.request_head for route in config.routes),
+        tls_cert=tls.cert if tls else None,
+        tls_key=tls.key if tls else None,
+    )
+
+
+def _hosts(config: Config, where: Address) -> Hosts | None:
+    """The Host check of a listener: always where only this machine connects, elsewhere if names are listed."""
+    if not config.allowed_hosts and (where.path is not None or not where.is_local):
+        return None
+    names = {name.encode("ascii") for name in config.allowed_hosts}
+    if where.host and not where.is_wildcard:
+        names.add(where.host.lower().encode("ascii"))
+    return Hosts(frozenset(names))
+
+
+def compiled_route(route: Route) -> routes.Route:
+    """A route of the configuration as `core` sees it."""
+    limits, timeouts = route.limits, route.timeouts
+    return routes.Route(
+        name=route.name,
+        match=routes.Match(
+            prefix=None if route.path is None else route.path.encode("ascii"),
+            regex=None if route.path_regex is None else re.compile(route.path_regex.encode("ascii")),
+            host=None if route.host is None else route.host.encode("ascii"),
+            methods=frozenset(method.encode("ascii") for method in route.methods) or None,
+        ),
+        upstream=_upstream(route),
+        strip_prefix=route.strip_prefix,
+        rewrite=(re.compile(route.rewrite.from_.encode("ascii")), route.rewrite.to.encode("ascii"))
+        if route.rewrite
+        else None,
+        credential=_credential(route),
+        cors=_cors(route.cors) if route.cors else None,
+        request_rules=_rules(route.headers.request),
+        response_rules=_rules(route.headers.response),
+        preserve_host=route.preserve_host,
+        forwarding=Forwarding(
+            route.forwarding.x_forwarded, route.forwarding.forwarded, route.forwarding.x_real_ip, route.forwarding.via
+        ),
+        rewrite_redirects=route.redirects == "rewrite",
+        stream=StreamPolicy(route.stream.classify, decode=route.compression == "auto"),
+        close_on_refuse=route.stream.on_refuse == "close",
+        timeouts=routes.Timeouts(
+            timeouts.connect,
+            timeouts.head,
+            timeouts.first_byte,
+            timeouts.idle,
+            timeouts.total,
+            timeouts.client_write,
+            timeouts.client_body,
+        ),
+        limits=routes.Limits(limits.request_head, limits.request_body, limits.response_head),
+    )
+
+
+def _upstream(route: Route) -> routes.Upstream:
+    parts = urlsplit(route.upstream[0].url)
+    host, default_port = parts.hostname or "", _DEFAULT_PORTS[parts.scheme]
+    port = default_port if parts.port is None else parts.port
+    name = f"[{host}]" if ":" in host else host
+    tls = route.tls
+    return routes.Upstream(
+        origin=routes.Origin(
+            host,
+            port,
+            routes.Tls(tls.verify, tls.ca, tls.cert, tls.key, tls.server_name) if parts.scheme == "https" else None,
+        ),
+        authority=(name if port == default_port else f"{name}:{port}").encode("ascii"),
+        base_path=parts.path.encode("ascii"),
+        query=parts.query.encode("ascii"),
+    )
+
+
+def _credential(route: Route) -> routes.Credential | None:
+    if route.api_key is None:
+        return None
+    preset = PRESETS.get(route.preset or "")
+    slot = preset.credential if preset else BEARER
+    return routes.Credential(
+        field(slot.field.encode("ascii"), slot.value(route.api_key.reveal()).encode("utf-8")),
+        tuple(
+            field(name.encode("ascii"), value.encode("ascii"))
+            for name, value in (preset.request_defaults if preset else ())
+        ),
+        frozenset(CREDENTIAL_FIELDS),
+        frozenset(CREDENTIAL_QUERY),
+    )
+
+
+def _cors(cors: CorsModel) -> Cors:
+    exact = [origin.encode("ascii") for origin in cors.origins if origin != "*" and not origin.endswith(":*")]
+    any_port = [origin.removesuffix(":*").encode("ascii") for origin in cors.origins if origin.endswith(":*")]
+    return Cors(
+        frozenset(exact),
+        frozenset(any_port),
+        any_origin="*" in cors.origins,
+        credentials=cors.credentials,
+        expose=b", ".join([EXPOSED, *(name.encode("ascii") for name in cors.expose)]),
+        max_age_s=None if cors.max_age is None else int(cors.max_age),
+    )
+
+
+def _rules(rules: HeaderRules) -> Rules:
+    def lines(written: dict[str, tuple[str, ...]]) -> tuple[tuple[bytes, bytes, bytes], ...]:
+        return tuple(
+            field(name.encode("ascii"), value.encode("utf-8")) for name, listed in written.items() for value in listed
+        )
+
+    return Rules(
+        remove=frozenset(name.lower().encode("ascii") for name in rules.remove),
+        rename=tuple((old.lower().encode("ascii"), new.encode("ascii")) for old, new in rules.rename.items()),
+        set=lines(rules.set),
+        add=lines(rules.add),
+    )

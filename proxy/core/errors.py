@@ -1,0 +1,308 @@
+"""Every way an exchange can fail, with whose fault it is and what to answer while nothing has been sent.
+
+    ProxyError
+    ├── ClientError      the client sent what we cannot or will not forward     4xx, 501, 505
+    │   └── ClientGone   it left; nobody reads an answer any more               499 in the log only
+    ├── UpstreamError    the upstream did not give a usable answer              502, 504
+    └── OwnError         our own fault, or our configuration                    500, 503
+
+Foreign exceptions (OSError, ssl, parser) are mapped to these in `net.upstream` and nowhere else.
+Source: RFC 9209 section 2.3 for the tokens and their recommended statuses.
+"""
+
+from typing import ClassVar, Literal
+
+Side = Literal["client", "upstream", "proxy"]
+
+
+class ProxyError(Exception):
+    """An exchange failed.
+
+    `side` is who is at fault, `status` what to answer if no byte of a response went out, `token` the Proxy-Status error
+    type and the `code` of our JSON, `retryable` whether the request provably never reached the application behind the
+    upstream. The message is for the client: it names no address, path or secret.
+    """
+
+    side: ClassVar[Side] = "proxy"
+    status: int = 500
+    token: str = "proxy_internal_error"
+    retryable: ClassVar[bool] = False
+    message: ClassVar[str] = "The proxy failed."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.message)
+
+
+class ClientError(ProxyError):
+    """The client's message is malformed, too large, or asks for what this proxy does not do."""
+
+    side = "client"
+    status = 400
+    token = "http_request_error"
+    message = "The request is malformed."
+
+
+class RequestRefused(ClientError):
+    """A rule of the configuration forbids this request."""
+
+    status = 403
+    token = "http_request_denied"
+    message = "The request is not allowed here."
+
+
+class MisdirectedRequest(ClientError):
+    """The Host is not one this proxy answers for. Source: RFC 9110 section 15.5.20."""
+
+    status = 421
+    token = "http_request_denied"
+    message = "This proxy does not answer for that host: add its name to allowed_hosts."
+
+
+class NoRoute(ClientError):
+    """No route matches the request."""
+
+    status = 404
+    token = "destination_not_found"
+    message = "No route matches this path: see `routes` in the configuration, or run `streamsafe check --print`."
+
+
+class MethodRefused(ClientError):
+    """CONNECT, TRACE and TRACK are never forwarded."""
+
+    status = 405
+    message = "This method is not forwarded."
+
+
+class RequestTimeout(ClientError):
+    """The client stopped sending its request. Source: RFC 9110 section 15.5.9."""
+
+    status = 408
+    message = "The request did not arrive in time: timeouts.client_body is the longest silence inside a body."
+
+
+class RequestBodyTooLarge(ClientError):
+    """The body is over `limits.request_body`."""
+
+    status = 413
+    message = "The request body is over limits.request_body of this route."
+
+
+class TargetTooLong(ClientError):
+    """The request line is over `limits.request_head`. Source: RFC 9110 section 15.5.15."""
+
+    status = 414
+    message = "The request target is over limits.request_head."
+
+
+class ExpectationFailed(ClientError):
+    """An Expect other than 100-continue. Source: RFC 9110 section 10.1.1."""
+
+    status = 417
+    message = "Only the expectation 100-continue can be met."
+
+
+class RequestHeadTooLarge(ClientError):
+    """The fields are over `limits.request_head`, or there are too many. Source: RFC 6585 section 5."""
+
+    status = 431
+    message = "The request head is over limits.request_head."
+
+
+class NotImplementedByProxy(ClientError):
+    """An unknown method, or a transfer coding besides chunked. Source: RFC 9112 section 6.1."""
+
+    status = 501
+    message = "The method or the transfer coding is not known here."
+
+
+class VersionRefused(ClientError):
+    """Neither HTTP/1.0 nor HTTP/1.1."""
+
+    status = 505
+    message = "Only HTTP/1.0 and HTTP/1.1 are spoken here."
+
+
+class ClientGone(ClientError):
+    """The client closed or reset its connection before the end."""
+
+    status = 499
+    token = "client_closed"
+    message = "The client closed the connection."
+
+
+class ClientStalled(ClientError):
+    """The client stopped reading for longer than `timeouts.client_write`."""
+
+    status = 499
+    token = "client_stalled"
+    message = "The client stopped reading."
+
+
+class UpstreamError(ProxyError):
+    """The upstream did not give an answer that can be used."""
+
+    side = "upstream"
+    status = 502
+    token = "http_protocol_error"
+    message = "The upstream failed."
+
+
+class UpstreamTimeout(UpstreamError):
+    """A deadline of ours passed while we waited for the upstream."""
+
+    status = 504
+    token = "http_response_timeout"
+    message = "The upstream did not answer in time: timeouts.head is the limit."
+
+
+class DnsError(UpstreamError):
+    """The upstream's name has no address."""
+
+    token = "dns_error"
+    retryable = True
+    message = "The upstream's name cannot be resolved: check `upstream` of this route."
+
+
+class ConnectionRefused(UpstreamError):
+    """Nothing listens at the upstream's address."""
+
+    token = "connection_refused"
+    retryable = True
+    message = "The upstream refused the connection: is it running, and is its port right?"
+
+
+class DestinationUnroutable(UpstreamError):
+    """There is no way to the upstream's address."""
+
+    token = "destination_ip_unroutable"
+    retryable = True
+    message = "The upstream's address cannot be reached from here."
+
+
+class ConnectTimeout(UpstreamTimeout):
+    """Name, TCP and TLS together took longer than `timeouts.connect`."""
+
+    token = "connection_timeout"
+    retryable = True
+    message = "No connection to the upstream in time: timeouts.connect is the limit."
+
+
+class TlsProtocolError(UpstreamError):
+    """The TLS handshake failed for another reason than a certificate."""
+
+    token = "tls_protocol_error"
+    retryable = True
+    message = "The TLS handshake with the upstream failed: does it speak TLS on that port?"
+
+
+class TlsCertificateError(UpstreamError):
+    """The upstream's certificate is not trusted, expired, or for another name."""
+
+    token = "tls_certificate_error"
+    retryable = True
+    message = "The upstream's certificate is not trusted: name its authority in tls.ca of this route."
+
+
+class TlsAlertReceived(UpstreamError):
+    """The upstream ended the TLS handshake with an alert."""
+
+    token = "tls_alert_received"
+    retryable = True
+    message = "The upstream refused the TLS handshake."
+
+
+class ConnectionTerminated(UpstreamError):
+    """The upstream closed or reset before the first byte of an answer, or inside its body."""
+
+    token = "connection_terminated"
+    message = "The upstream closed the connection before its answer was complete."
+
+
+class ResponseIncomplete(UpstreamError):
+    """The upstream closed inside the response head."""
+
+    token = "http_response_incomplete"
+    message = "The upstream closed the connection inside its response head."
+
+
+class ResponseMalformed(UpstreamError):
+    """The upstream's answer is not HTTP/1.1, or its framing is ambiguous."""
+
+    token = "http_protocol_error"
+    message = "The upstream's answer is not valid HTTP/1.1."
+
+
+class ResponseHeadTooLarge(UpstreamError):
+    """The response head is over `limits.response_head`."""
+
+    token = "http_response_header_section_size"
+    message = "The upstream's response head is over limits.response_head of this route."
+
+
+class TransferCodingUnknown(UpstreamError):
+    """The response has a transfer coding other than one `chunked`."""
+
+    token = "http_response_transfer_coding"
+    message = "The upstream's answer has a transfer coding that is not understood."
+
+
+class ContentCodingBroken(UpstreamError):
+    """A compressed event stream is corrupt or ends inside its coding."""
+
+    token = "http_response_content_coding"
+    message = "The upstream's compressed stream is damaged."
+
+
+class UpgradeFailed(UpstreamError):
+    """A 101 that was not asked for."""
+
+    token = "http_upgrade_failed"
+    message = "The upstream switched protocols without being asked."
+
+
+class BodyTimeout(UpstreamTimeout):
+    """No byte of the body for `timeouts.idle`, or no first one for `timeouts.first_byte`. Source: RFC 9209 2.3.10."""
+
+    token = "connection_read_timeout"
+    message = "The upstream went silent inside its answer."
+
+
+class UploadTimeout(UpstreamTimeout):
+    """The upstream stopped reading our request."""
+
+    token = "connection_write_timeout"
+    message = "The upstream stopped reading the request."
+
+
+class TotalTimeout(UpstreamTimeout):
+    """The exchange took longer than `timeouts.total`."""
+
+    token = "http_response_timeout"
+    message = "The exchange took longer than timeouts.total."
+
+
+class OwnError(ProxyError):
+    """A fault of this program."""
+
+
+class ConfigurationError(OwnError):
+    """The configuration asks for something that cannot be done with this request."""
+
+    token = "proxy_configuration_error"
+    message = "The configuration of this route cannot be applied to this request."
+
+
+class LoopDetected(OwnError):
+    """The request has passed through this instance before. Source: RFC 9110 section 7.6.3."""
+
+    status = 502
+    token = "proxy_loop_detected"
+    message = "This request has been here before: the upstream of this route leads back to this proxy."
+
+
+class Draining(OwnError):
+    """The process is about to stop and takes no new work."""
+
+    status = 503
+    token = "connection_limit_reached"
+    message = "The proxy is about to stop: try again."

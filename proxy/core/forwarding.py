@@ -1,0 +1,123 @@
+"""What an upstream is told about the client: X-Forwarded-*, X-Real-IP, Forwarded and Via.
+
+Never trust first: what a peer outside `trusted` says about itself is dropped before ours is set.
+Source: RFC 7239, RFC 9110 section 7.6.3.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from proxy.core.message import Field, RequestHead, members, values
+
+Network = IPv4Network | IPv6Network
+
+INBOUND = frozenset({b"forwarded", b"x-real-ip"})
+_PREFIX = b"x-forwarded-"
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """Which fields a route sets."""
+
+    x_forwarded: bool = True
+    forwarded: bool = False
+    x_real_ip: bool = True
+    via: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The peers whose forwarding fields are believed: networks, and peers on a Unix socket if `unix`."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    def believes(self, ip: str) -> bool:
+        """Whether this peer's own forwarding fields are kept; `ip` is empty for a Unix socket."""
+        if not ip:
+            return self.unix
+        if not self.networks:
+            return False
+        address = ip_address(ip)
+        return any(address in network for network in self.networks if network.version == address.version)
+
+
+def plain_ip(ip: str) -> str:
+    """The address as it is shown: without a zone, IPv4-mapped IPv6 as IPv4."""
+    if ":" not in ip:
+        return ip
+    address = IPv6Address(ip.partition("%")[0])
+    return str(address.ipv4_mapped or address)
+
+
+def client_ip(head: RequestHead, trusted: Trusted) -> str:
+    """The rightmost address that is not a trusted proxy; empty if there is none. Used for logs and limits."""
+    ip = head.peer.ip
+    if not trusted.believes(ip):
+        return ip
+    for hop in reversed(members(head.values(b"x-forwarded-for"))):
+        try:
+            ip = plain_ip(hop.decode("ascii").strip("[]"))
+            if not trusted.believes(ip):
+                return ip
+        except ValueError:
+            break
+    return ip
+
+
+def apply(fields: list[Field], head: RequestHead, forwarding: Forwarding, trusted: Trusted) -> list[Field]:
+    """The fields with this hop told; `fields` are already stripped of what is hop-by-hop."""
+    if trusted.believes(head.peer.ip):
+        return _extended(fields, head, forwarding)
+    kept = [entry for entry in fields if entry[0] not in INBOUND and not entry[0].startswith(_PREFIX)]
+    return kept + _told(head, forwarding, [], [])
+
+
+def _extended(fields: list[Field], head: RequestHead, forwarding: Forwarding) -> list[Field]:
+    """What a trusted proxy said is kept: the lists grow by one, single values stay."""
+    hops = values(fields, b"x-forwarded-for")
+    elements = values(fields, b"forwarded")
+    ours = _told(head, forwarding, hops, elements)
+    grown = {key for key, _, _ in ours} & {b"x-forwarded-for", b"forwarded"}
+    kept = [entry for entry in fields if entry[0] not in grown]
+    names = {key for key, _, _ in kept}
+    return kept + [entry for entry in ours if entry[0] not in names]
+
+
+def _told(head: RequestHead, forwarding: Forwarding, hops: list[bytes], elements: list[bytes]) -> list[Field]:
+    """Our own fields; `hops` and `elements` are what came before in the two that are lists."""
+    ip, secure = head.peer.ip.encode(), head.peer.secure
+    host = head.first(b"host") or b""
+    scheme = b"https" if secure else b"http"
+    told: list[Field] = []
+    if forwarding.x_forwarded:
+        if ip:
+            told.append((b"x-forwarded-for", b"X-Forwarded-For", b", ".join([*hops, ip]) if hops else ip))
+        if host:
+            told.append((b"x-forwarded-host", b"X-Forwarded-Host", host))
+        told.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme))
+    if forwarding.x_real_ip and ip:
+        told.append((b"x-real-ip", b"X-Real-IP", ip))
+    if forwarding.forwarded:
+        node = (b'"[%b]"' % ip if b":" in ip else ip) or b"unknown"
+        element = b"for=%b;proto=%b" % (node, scheme)
+        if host:
+            element += b';host="%b"' % host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        told.append((b"forwarded", b"Forwarded", b", ".join([*elements, element])))
+    return told
+
+
+def via(fields: list[Field], instance: bytes) -> list[Field]:
+    """The fields with this instance appended to Via. Source: RFC 9110 section 7.6.3."""
+    received = values(fields, b"via")
+    if received:
+        fields = [entry for entry in fields if entry[0] != b"via"]
+    return [*fields, (b"via", b"Via", b", ".join([*received, b"1.1 " + instance]))]
+
+
+def has_passed(head: RequestHead, instance: bytes) -> bool:
+    """Whether Via says that the request came through this instance before."""
+    received = head.values(b"via")
+    if not received:
+        return False
+    return any(instance.lower() in hop.split() for hop in members(received))

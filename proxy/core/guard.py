@@ -1,0 +1,95 @@
+"""Who may reach a route at all, decided before any secret is touched.
+
+The Host check stops DNS rebinding, where a page's own GET carries no Origin; the Origin check stops pages of other
+sites from spending an injected key. Browsers cannot forge either field; other clients can, and are held off by the
+listen address. Source: RFC 9110 section 15.5.20; W3C Fetch Metadata.
+"""
+
+import functools
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from proxy.core.cors import Cors
+from proxy.core.errors import ClientError, MisdirectedRequest, RequestRefused
+from proxy.core.message import RequestHead
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The Host names a listener answers for; loopback names and addresses always belong."""
+
+    names: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        # The same few values come with every request; bounded, as anybody can send others.
+        object.__setattr__(self, "allow", functools.lru_cache(maxsize=256)(self.allow))
+
+    def allow(self, host: bytes) -> bool:
+        """Whether this host, port and letter case aside, is one of ours."""
+        name = host_name(host)
+        return name in _LOOPBACK or name in self.names or _is_loopback(name)
+
+
+_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
+
+
+def host_name(host: bytes) -> bytes:
+    """The name part of a Host value, lower-case, without port, brackets and final dot."""
+    if host.startswith(b"["):
+        return host[1:].partition(b"]")[0].lower()
+    return host.partition(b":")[0].rstrip(b".").lower()
+
+
+def _is_loopback(name: bytes) -> bool:
+    try:
+        address = ip_address(name.decode("ascii"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def authority(request: RequestHead, absolute: bytes | None) -> bytes:
+    """The authority the request is for: that of an absolute-form target, else Host; empty for HTTP/1.0 without one.
+
+    Errors: ClientError where HTTP/1.1 has no, an empty, or more than one Host. Source: RFC 9112 section 3.2.
+    """
+    hosts = request.values(b"host")
+    if len(hosts) > 1 or (request.version >= (1, 1) and (not hosts or not hosts[0])):
+        raise ClientError("The request needs exactly one Host that is not empty.")
+    host = hosts[0] if absolute is None and hosts else absolute or b""
+    if b"@" in host or b"/" in host:
+        raise ClientError("The Host is not a name with an optional port.")
+    return host
+
+
+def check_host(host: bytes, hosts: Hosts) -> None:
+    """Refuses what is not for us. Errors: MisdirectedRequest."""
+    if host and not hosts.allow(host):
+        raise MisdirectedRequest
+
+
+def check_origin(request: RequestHead, host: bytes, hosts: Hosts | None, cors: Cors | None) -> None:
+    """Refuses pages of other sites on a route that injects a secret. Errors: RequestRefused.
+
+    `same-site` is foreign too: all ports of localhost are one site.
+    """
+    origin = request.first(b"origin")
+    site = request.first(b"sec-fetch-site")
+    if origin is not None:
+        if cors is not None and cors.allows(origin):
+            return
+        scheme, _, origin_authority = origin.partition(b"://")
+        ours = hosts.allow(origin_authority) if hosts else host_name(origin_authority) == host_name(host)
+        if not origin_authority or not ours:
+            raise RequestRefused(_ORIGIN)
+        own = b"https" if request.peer.secure else b"http"
+        if site is None and (scheme, origin_authority.lower()) != (own, host.lower()):
+            raise RequestRefused(_ORIGIN)
+    if site is not None and site not in (b"same-origin", b"none"):
+        raise RequestRefused(_ORIGIN)
+
+
+_ORIGIN = (
+    "Pages of that origin may not use this route, as it carries a key: list the origin in cors.origins of the route."
+)

@@ -1,0 +1,223 @@
+"""What to do with a request: refuse it, answer it ourselves, or forward it, and how.
+
+The order of the checks is the design: cheap and unforgeable first, a secret last. Nothing here knows how to connect.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proxy.core import cors, forwarding, guard, headers, routes, streams, target
+from proxy.core.errors import (
+    ClientError,
+    ExpectationFailed,
+    LoopDetected,
+    MethodRefused,
+    NoRoute,
+    NotImplementedByProxy,
+    ProxyError,
+    RequestBodyTooLarge,
+    RequestHeadTooLarge,
+    RequestRefused,
+    VersionRefused,
+)
+from proxy.core.message import Field, Framing, RequestHead, field, first, members, request_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A configuration, ready to decide with. `routes` are ordered; `hosts` is None where no Host check applies."""
+
+    instance: bytes
+    routes: tuple[routes.Route, ...]
+    hosts: guard.Hosts | None = guard.Hosts()
+    trusted: forwarding.Trusted = forwarding.Trusted()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of our own that is no error."""
+
+    status: int
+    fields: tuple[Field, ...] = ()
+    route: routes.Route | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An error to answer; `route` is None where the request did not get as far as one."""
+
+    error: ProxyError
+    route: routes.Route | None = None
+
+
+class Forward(NamedTuple):
+    """A request to forward: `head` is ready to be written to a connection to the route's upstream."""
+
+    route: routes.Route
+    request: RequestHead
+    head: bytes
+    framing: Framing
+    host: bytes
+    """The authority the client asked for; redirects that point at the upstream are turned to it."""
+
+
+Plan = Reply | Refuse | Forward
+
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
+_BODY_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
+_ASTERISK = Reply(204, (field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),))
+
+
+def plan(proxy: Proxy, request: RequestHead) -> Plan:
+    """What to do with a request; every refusal is a value, with the route it concerns."""
+    route = None
+    try:
+        if request.method in _REFUSED_METHODS:
+            raise MethodRefused
+        if request.version not in ((1, 1), (1, 0)):
+            raise VersionRefused
+        if request.target == b"*" and request.method == b"OPTIONS":
+            guard_host(proxy, request, None)
+            return _ASTERISK
+        asked = target.parse(request.target)
+        host = guard_host(proxy, request, asked.authority)
+        framing, body_bytes = request_framing(request)
+        route = routes.find(proxy.routes, request.method, host, asked.path)
+        if route is None:
+            raise NoRoute
+        _check(proxy, route, request, asked, host, body_bytes)
+        if cors.is_preflight(request) and (route.cors or route.credential):
+            return _preflight(route, request)
+        fields = _request_fields(proxy, route, request, host, framing)
+        head = request_bytes(request.method, upstream_target(route, asked), fields)
+        return Forward(route, request, head, framing, host)
+    except ProxyError as error:
+        return Refuse(error, route)
+
+
+def guard_host(proxy: Proxy, request: RequestHead, absolute: bytes | None) -> bytes:
+    """The authority asked for, if it is ours. Errors: ClientError, MisdirectedRequest."""
+    host = guard.authority(request, absolute)
+    if proxy.hosts is not None:
+        guard.check_host(host, proxy.hosts)
+    return host
+
+
+def request_framing(request: RequestHead) -> tuple[Framing, int | None]:
+    """How the request's body ends, and its length where that is known. Source: RFC 9112 section 6.
+
+    Errors: ClientError for what different servers would read differently, NotImplementedByProxy for other codings.
+    """
+    lengths = request.values(b"content-length")
+    if b"transfer-encoding" in request.names:
+        codings = members(request.values(b"transfer-encoding"))
+        if lengths or request.version < (1, 1) or codings.count(b"chunked") != 1 or codings[-1] != b"chunked":
+            raise ClientError("The framing of the request body is ambiguous.")
+        if len(codings) > 1:
+            raise NotImplementedByProxy("The only transfer coding known here is chunked.")
+        return Framing.CHUNKED, None
+    if not lengths:
+        return Framing.NONE, 0
+    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
+        raise ClientError("The request needs exactly one Content-Length, a number.")
+    length = int(lengths[0])
+    return (Framing.LENGTH if length else Framing.NONE), length
+
+
+def _check(
+    proxy: Proxy, route: routes.Route, request: RequestHead, asked: target.Target, host: bytes, body_bytes: int | None
+) -> None:
+    """What a route refuses. Errors: ClientError and its kinds, LoopDetected."""
+    limits = route.limits
+    if limits.request_head is not None and request.size > limits.request_head:
+        raise RequestHeadTooLarge
+    if limits.request_body is not None and body_bytes is not None and body_bytes > limits.request_body:
+        raise RequestBodyTooLarge
+    if b"expect" in request.names and not _can_be_met(request):
+        raise ExpectationFailed
+    if target.leaves(_below_prefix(route, asked.path)):
+        raise ClientError("The path leaves the route it belongs to.")
+    if route.credential:
+        if not host:
+            raise ClientError("This route carries a key and needs a Host.")
+        if not cors.is_preflight(request):
+            guard.check_origin(request, host, proxy.hosts, route.cors)
+    if forwarding.has_passed(request, proxy.instance):
+        raise LoopDetected
+
+
+def _can_be_met(request: RequestHead) -> bool:
+    """Whether Expect asks only for 100-continue; HTTP/1.0 has no expectations. Source: RFC 9110 section 10.1.1."""
+    return request.version < (1, 1) or members(request.values(b"expect")) == [b"100-continue"]
+
+
+def _below_prefix(route: routes.Route, path: bytes) -> bytes:
+    prefix = route.match.prefix
+    return path if prefix is None else path[len(prefix) :]
+
+
+def _preflight(route: routes.Route, request: RequestHead) -> Reply:
+    fields = cors.preflight(route.cors, request) if route.cors else None
+    if fields is None:
+        raise RequestRefused("Pages of that origin may not use this route: list the origin in its cors.origins.")
+    return Reply(204, tuple(fields), route)
+
+
+def upstream_target(route: routes.Route, asked: target.Target) -> bytes:
+    """The target sent upstream: base path, what is left of the path, and the query, all as received bytes.
+
+    Errors: ConfigurationError for a rewrite that gives no path.
+    """
+    path, base = asked.path, route.upstream.base_path
+    if route.strip_prefix and route.match.prefix is not None:
+        path = path[len(route.match.prefix) :]
+        path = path if path.startswith(b"/") else b"/" + path
+    elif route.rewrite:
+        pattern, replacement = route.rewrite
+        path = target.checked(pattern.sub(replacement, path))
+    query = asked.query
+    if route.credential and query:
+        query = _without_credentials(query, route.credential.clears_query)
+    return target.join(base, path) + target.join_query(route.upstream.query, query)
+
+
+def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
+    parts = query[1:].split(b"&")
+    kept = [part for part in parts if part.partition(b"=")[0].lower() not in names]
+    if len(kept) == len(parts):
+        return query
+    return b"?" + b"&".join(kept) if kept else b""
+
+
+def _request_fields(
+    proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes, framing: Framing
+) -> list[Field]:
+    """Strip, tell, apply the rules, inject: in this order, so that nothing a client names can undo what comes after."""
+    fields = headers.end_to_end(request.fields, route.request_dropped)
+    fields = forwarding.apply(fields, request, route.forwarding, proxy.trusted)
+    if route.forwarding.via:
+        fields = forwarding.via(fields, proxy.instance)
+    if route.stream.decode and streams.may_stream(request, route.stream) and not streams.refuses_identity(request):
+        fields = headers.replace(fields, _IDENTITY)
+    fields = route.request_rules.apply(fields)
+    host = host if route.preserve_host and host else route.upstream.authority
+    result = [(b"host", b"Host", host), *fields]
+    if route.credential:
+        result = headers.replace(result, route.credential.field)
+        result += [entry for entry in route.credential.defaults if first(result, entry[0]) is None]
+    if framing is Framing.CHUNKED:
+        result.append(_CHUNKED)
+    elif framing is Framing.LENGTH:
+        result.append((b"content-length", b"Content-Length", request.values(b"content-length")[0]))
+    elif request.method in _BODY_EXPECTED or b"content-length" in request.names:
+        result.append(_EMPTY)
+    if headers.accepts_trailers(request):
+        result += [_TE_TRAILERS, _CONNECTION_TE]
+    return result
+
+
+_IDENTITY = field(b"Accept-Encoding", b"identity")
+_CHUNKED = field(b"Transfer-Encoding", b"chunked")
+_EMPTY = field(b"Content-Length", b"0")
+_TE_TRAILERS = field(b"TE", b"trailers")
+_CONNECTION_TE = field(b"Connection", b"TE")

@@ -1,0 +1,151 @@
+"""What is a stream, and what a stream's head says to the hops after us.
+
+Being a stream decides hints, decompression and the log; every body, stream or not, is relayed the moment it arrives.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+from proxy.core.headers import replace
+from proxy.core.message import Field, Fields, RequestHead, field, first, members, values
+
+EVENT_STREAM = b"text/event-stream"
+STREAM_TYPES = frozenset(
+    {
+        EVENT_STREAM,
+        b"application/x-ndjson",
+        b"application/ndjson",
+        b"application/jsonl",
+        b"application/jsonlines",
+        b"application/json-seq",
+        b"application/stream+json",
+        b"application/vnd.amazon.eventstream",
+        b"multipart/x-mixed-replace",
+    }
+)
+
+Classify = Literal["auto", "always", "never"]
+Reason = Literal["type", "accept", "route"]
+"""Why a response is a stream: its media type, the request's Accept, or the route."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPolicy:
+    """How a route treats streams; the keys of `stream:` in the configuration."""
+
+    classify: Classify = "auto"
+    decode: bool = True
+    """False is `compression: pass`: Accept-Encoding stays the client's and nothing is decoded."""
+
+
+def media_type(fields: Fields | list[Field]) -> bytes:
+    """The lower-case type of Content-Type without parameters; empty if there is none or it is malformed.
+
+    `text/event-stream nonsense` is malformed: RFC 9110 section 8.3.1 allows only `;` after the type.
+    """
+    return type_of(first(fields, b"content-type") or b"")
+
+
+# The values of these fields are few and come again with every request; the caches are bounded, as anybody can send
+# others.
+
+
+@functools.lru_cache(maxsize=256)
+def type_of(content_type: bytes) -> bytes:
+    """The type in a Content-Type value."""
+    return content_type.partition(b";")[0].strip(b" \t").lower()
+
+
+def accepts_events(request: RequestHead) -> bool:
+    """Whether Accept names text/event-stream with a weight above zero."""
+    return b"accept" in request.names and _names_events(tuple(request.values(b"accept")))
+
+
+@functools.lru_cache(maxsize=256)
+def _names_events(accept: tuple[bytes, ...]) -> bool:
+    for member in members(list(accept)):
+        name, _, parameters = member.partition(b";")
+        if name.strip(b" \t") == EVENT_STREAM:
+            return not any(_is_zero_weight(parameter) for parameter in parameters.split(b";"))
+    return False
+
+
+def _is_zero_weight(parameter: bytes) -> bool:
+    name, _, weight = parameter.strip(b" \t").partition(b"=")
+    return name == b"q" and weight.strip(b"0.") == b""
+
+
+def may_stream(request: RequestHead, policy: StreamPolicy) -> bool:
+    """Whether the answer to this request may be a stream, as far as the request tells."""
+    if policy.classify != "auto":
+        return policy.classify == "always"
+    if request.method == b"POST":
+        sent = type_of(request.first(b"content-type") or b"")
+        if sent == b"application/json" or sent.endswith(b"+json"):
+            return True
+    return accepts_events(request)
+
+
+def refuses_identity(request: RequestHead) -> bool:
+    """Whether the client takes no uncompressed answer: `identity;q=0`, or `*;q=0` without identity. RFC 9110 12.5.3."""
+    return b"accept-encoding" in request.names and _refuses_identity(tuple(request.values(b"accept-encoding")))
+
+
+@functools.lru_cache(maxsize=256)
+def _refuses_identity(accept_encoding: tuple[bytes, ...]) -> bool:
+    others_refused = False
+    for member in members(list(accept_encoding)):
+        coding, _, parameters = member.partition(b";")
+        refused = any(_is_zero_weight(parameter) for parameter in parameters.split(b";"))
+        if coding.strip() == b"identity":
+            return refused
+        if coding.strip() == b"*":
+            others_refused = refused
+    return others_refused
+
+
+def classify(request: RequestHead, fields: list[Field], policy: StreamPolicy) -> Reason | None:
+    """Why this response is a stream, or None."""
+    if policy.classify == "always":
+        return "route"
+    if policy.classify == "never":
+        return None
+    if media_type(fields) in STREAM_TYPES:
+        return "type"
+    return "accept" if accepts_events(request) else None
+
+
+def directives(lines: list[bytes]) -> list[bytes]:
+    """The members of Cache-Control lines, as written; a comma inside a quoted value separates nothing."""
+    found: list[bytes] = []
+    for line in lines:
+        start, quoted = 0, False
+        for at, byte in enumerate(line):
+            if byte == 0x22 and line[at - 1 : at] != b"\\":
+                quoted = not quoted
+            elif byte == 0x2C and not quoted:
+                found.append(line[start:at].strip())
+                start = at + 1
+        found.append(line[start:].strip())
+    return [directive for directive in found if directive]
+
+
+def forbids_transform(fields: Fields | list[Field]) -> bool:
+    """Whether Cache-Control holds no-transform. Source: RFC 9111 section 5.2.2.6."""
+    return b"no-transform" in {name.lower() for name in directives(values(fields, b"cache-control"))}
+
+
+def hints(fields: list[Field]) -> list[Field]:
+    """The fields with what keeps the next hop from buffering or compressing this stream.
+
+    X-Accel-Buffering is for nginx and those that copied it, no-transform for compressing middlewares and CDNs.
+    """
+    known = directives(values(fields, b"cache-control"))
+    names = {directive.partition(b"=")[0].strip().lower() for directive in known}
+    if media_type(fields) == EVENT_STREAM and not names & {b"no-cache", b"no-store"}:
+        known.append(b"no-cache")
+    if b"no-transform" not in names:
+        known.append(b"no-transform")
+    fields = replace(fields, field(b"Cache-Control", b", ".join(known)))
+    return replace(fields, field(b"X-Accel-Buffering", b"no"))

@@ -1,0 +1,107 @@
+"""One line per exchange on a stream, as `key=value` text or JSON.
+
+Lines are made and written together a moment later, so that a burst of requests costs one write and no request waits for
+its line. Nothing from the wire can start a line of its own: what is not plain is quoted and escaped.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import TextIO
+
+from proxy.core import redact
+from proxy.core.exchange import Exchange
+from proxy.edge.log_lines import timestamp
+
+FLUSH_AFTER_S = 0.05
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+\Z")  # what needs no quotes: visible ASCII without `"`, `=` and backslash
+# What somebody should look at; a client's own leaving is no fault of ours or the upstream's.
+_WARNINGS = frozenset({"upstream_aborted", "upstream_timeout", "client_stalled"})
+
+Value = str | int | float | None
+
+
+def level(exchange: Exchange) -> str:
+    """`warning` for what the upstream broke or a client blocked, else `info`."""
+    return "warning" if exchange.outcome in _WARNINGS else "info"
+
+
+def fields(exchange: Exchange) -> dict[str, Value]:
+    """What the line says, in its order; None is unknown or does not apply. Times are milliseconds since the start."""
+    started = exchange.started
+    return {
+        "time": timestamp(exchange.wall_time),
+        "level": level(exchange),
+        "route": exchange.route or None,
+        "client": exchange.client or None,
+        "method": exchange.method,
+        "target": redact.target(exchange.target),
+        "status": exchange.status or None,
+        "outcome": exchange.outcome,
+        "code": exchange.code or None,
+        "stream": exchange.stream or None,
+        "head_ms": _milliseconds(started, exchange.head_at),
+        "ttfb_ms": _milliseconds(started, exchange.first_byte_at),
+        "duration_ms": _milliseconds(started, exchange.ended),
+        "bytes_in": exchange.bytes_in,
+        "bytes_out": exchange.bytes_out,
+        "max_gap_ms": round(exchange.max_gap * 1000, 1),
+        "upstream": exchange.upstream or None,
+        "attempts": exchange.attempts,
+        "request_id": exchange.request_id,
+    }
+
+
+def _milliseconds(since: float, until: float | None) -> float | None:
+    return None if until is None else round((until - since) * 1000, 1)
+
+
+def text(line: dict[str, Value]) -> str:
+    """The line as `key=value` pairs; what does not apply is left out."""
+    return " ".join(
+        [
+            f"{key}={json.dumps(value) if type(value) is str and not _PLAIN.match(value) else value}"
+            for key, value in line.items()
+            if value is not None
+        ]
+    )
+
+
+FORMATS: dict[str, Callable[[dict[str, Value]], str]] = {"text": text, "json": json.dumps}
+
+
+class AccessLog:
+    """An observer that writes a line for each exchange of at least `least` level to `stream`."""
+
+    def __init__(self, stream: TextIO, form: str, least: str = "info") -> None:
+        self._stream = stream
+        self._format = FORMATS[form]
+        self._levels = {name for name in ("info", "warning") if _number(name) >= _number(least)}
+        self._waiting: list[Exchange] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ended(self, exchange: Exchange) -> None:
+        """Keeps the exchange for the next write."""
+        if level(exchange) not in self._levels:
+            return
+        self._waiting.append(exchange)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self.flush)
+
+    def flush(self) -> None:
+        """Writes what is waiting. A stream that cannot be written to costs lines, never an exchange."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._stream.write("".join([f"{self._format(fields(exchange))}\n" for exchange in waiting]))
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def _number(name: str) -> int:
+    return logging.getLevelNamesMapping()[name.upper()]

@@ -1,0 +1,36 @@
+"""How our own log lines look: `key=value` text for people, JSON for machines, one line each whatever is in them."""
+
+import functools
+import json
+import logging
+from datetime import UTC, datetime
+
+
+def timestamp(seconds: float) -> str:
+    """Wall-clock seconds as ISO 8601 in UTC, to the millisecond."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(whole: int) -> str:
+    """One second's part of every line in it: half the cost of a line otherwise."""
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class LineFormatter(logging.Formatter):
+    """Formats records of `logging` like the lines of the access log."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self._json = form == "json"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; a traceback is part of the message, escaped."""
+        message = record.getMessage()
+        if record.exc_info:
+            message = f"{message}\n{self.formatException(record.exc_info)}"
+        line = {"time": timestamp(record.created), "level": record.levelname.lower(), "message": message}
+        if self._json:
+            return json.dumps(line, ensure_ascii=False)
+        return f"time={line['time']} level={line['level']} message={json.dumps(message, ensure_ascii=False)}"

@@ -1,0 +1,151 @@
+"""Deadlines without timers per event: one coarse timer a worker looks at stamps that are written anyway.
+
+A deadline therefore fires up to `TICK_S` late, which is nothing beside the seconds and minutes it guards.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from proxy.core.errors import (
+    BodyTimeout,
+    ClientStalled,
+    ProxyError,
+    RequestTimeout,
+    TotalTimeout,
+    UploadTimeout,
+    UpstreamTimeout,
+)
+from proxy.core.routes import Timeouts
+
+TICK_S = 0.1
+
+
+class Watched(Protocol):
+    """Something with deadlines."""
+
+    def check(self, now: float) -> None:
+        """Looks at the clock, in seconds of time.monotonic; may add or discard watched things."""
+
+
+class Sweeper:
+    """Checks everything watched once a tick; at rest there is no timer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Watched] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def add(self, watched: Watched) -> None:
+        """Watches from now on; a second time is the same as once."""
+        self._watched.add(watched)
+        if self._timer is None:
+            self._timer = self._loop.call_later(TICK_S, self._sweep)
+
+    def discard(self, watched: Watched) -> None:
+        """Stops watching."""
+        self._watched.discard(watched)
+
+    def close(self) -> None:
+        """Stops for good."""
+        self._watched.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for watched in tuple(self._watched):
+            watched.check(now)
+        if self._watched and self._timer is None:
+            self._timer = self._loop.call_later(TICK_S, self._sweep)
+
+
+class Deadlines:
+    """The clocks of one exchange.
+
+    Each says since when we wait for whom; None is not waiting. What expires is given to `expire`. A side that still
+    takes bytes, however slowly, is never cut: its clock starts anew whenever its backlog has shrunk. Times are
+    those of `time.monotonic`: finer than a loop's, which stands still while a turn runs.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_timeouts",
+        "body_since",
+        "client_body_since",
+        "client_unsent",
+        "client_write_since",
+        "expire",
+        "first_byte_since",
+        "head_since",
+        "started",
+        "upload_since",
+        "upstream_unsent",
+    )
+
+    def __init__(self, timeouts: Timeouts, started: float) -> None:
+        self._timeouts = timeouts
+        self.expire: Callable[[ProxyError], None] = _nobody
+        """Who is told of the deadline that passed."""
+        self._backlog = 0
+        self.started = started
+        self.head_since: float | None = None
+        self.first_byte_since: float | None = None
+        self.body_since: Callable[[], float] | None = None
+        """When the upstream was last heard inside the body."""
+        self.client_body_since: float | None = None
+        self.client_write_since: float | None = None
+        self.client_unsent: Callable[[], int] | None = None
+        """Bytes the client has yet to take."""
+        self.upload_since: float | None = None
+        self.upstream_unsent: Callable[[], int] | None = None
+        """Bytes the upstream has yet to take."""
+
+    def release(self) -> None:
+        """Lets go of whom it watched: they refer to their clocks too, and only the collector frees such circles."""
+        self.expire = _nobody
+        self.body_since = self.client_unsent = self.upstream_unsent = None
+
+    def check(self, now: float) -> None:
+        """Gives out the first deadline that has passed."""
+        error = self._expired(now)
+        if error is not None:
+            self.expire(error)
+
+    def _expired(self, now: float) -> ProxyError | None:
+        timeouts = self._timeouts
+        if _over(self.started, timeouts.total, now):
+            return TotalTimeout()
+        if self.client_write_since is not None:  # the upstream is not heard because the client does not read
+            self.client_write_since = self._moved(self.client_unsent, self.client_write_since, now)
+            return ClientStalled() if _over(self.client_write_since, timeouts.client_write, now) else None
+        if self.body_since is not None:
+            if self.first_byte_since is not None and _over(self.first_byte_since, timeouts.first_byte, now):
+                return BodyTimeout("The upstream sent a head but no body: timeouts.first_byte is the limit.")
+            return BodyTimeout() if _over(self.body_since(), timeouts.idle, now) else None
+        if self.upload_since is not None:
+            self.upload_since = self._moved(self.upstream_unsent, self.upload_since, now)
+            return UploadTimeout() if _over(self.upload_since, timeouts.idle, now) else None
+        if _over(self.client_body_since, timeouts.client_body, now):
+            return RequestTimeout()
+        return UpstreamTimeout() if _over(self.head_since, timeouts.head, now) else None
+
+    def _moved(self, unsent: Callable[[], int] | None, since: float, now: float) -> float:
+        """Since when that side takes nothing at all."""
+        backlog = unsent() if unsent is not None else 0
+        moved, self._backlog = backlog < self._backlog, backlog
+        return now if moved else since
+
+
+def _nobody(error: ProxyError) -> None:
+    """Before there is anything to end."""
+
+
+def _over(since: float | None, limit_s: float | None, now: float) -> bool:
+    return since is not None and limit_s is not None and now - since > limit_s

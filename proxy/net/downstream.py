@@ -1,0 +1,216 @@
+"""The client's side of an exchange: aiohttp's request into our types, our answers onto the wire.
+
+Heads are written as bytes, through the public transport: aiohttp's own writer re-encodes values, loses the case of
+names and adds fields of its own. `SENT` and `SENT_CLOSE` then tell aiohttp that the answer is out.
+"""
+
+import socket
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.streams import StreamReader
+
+from proxy.core import answer as answers
+from proxy.core.answer import Answer
+from proxy.core.errors import ClientGone, ProxyError
+from proxy.core.message import Field, Framing, ResponseHead, field, first, request_head, response_bytes
+from proxy.core.plan import Reply
+from proxy.core.routes import Route
+from proxy.net.upstream.connection import RESET_ON_CLOSE
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+    from proxy.net.server import ClientConnection
+
+# How long bytes that were received before a failure may take to reach the client.
+FLUSH_S = 5.0
+_CLOSE = field(b"Connection", b"close")
+
+
+class Sent(web.StreamResponse):
+    """Tells aiohttp that the answer is out, and whether the connection may be used again; nothing of an exchange."""
+
+    def __init__(self, keep_alive: bool) -> None:
+        super().__init__()
+        self._reuse = keep_alive
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Whether another request may follow on this connection."""
+        return self._reuse
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Nothing: the head went out long ago."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing: the end went out long ago, or must never go out."""
+
+
+class Sink:
+    """Where the body of one answer goes: raw, for counted and close-delimited bodies and for none.
+
+    The head waits for the first call, which follows at once and without an await: bytes that are there already leave
+    with it in one write.
+    """
+
+    __slots__ = ("_head", "_transport", "_write")
+
+    def __init__(self, transport: "Transport", head: bytes) -> None:
+        self._transport = transport
+        self._write = transport.write
+        self._head = head
+
+    def write(self, data: bytes) -> None:
+        """Sends body bytes, at once. Runs once per event."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._write(data)
+
+    def finish(self, data: bytes) -> None:
+        """Sends the last body bytes, possibly none, and the end, in one write."""
+        if data or self._head:
+            self.write(data)
+
+    def flush_head(self) -> None:
+        """Sends the head if it has not gone."""
+        if self._head:
+            self._write(self._head)
+            self._head = b""
+
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+
+class ChunkedSink(Sink):
+    """The same, chunked: every write is one chunk, so that a reader by chunks sees our writes. RFC 9112 section 7.1."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        """Sends body bytes as a chunk; there have to be some, as an empty chunk is the end. Runs once per event."""
+        if self._head:
+            self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data))
+            self._head = b""
+        else:
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def finish(self, data: bytes) -> None:
+        """Sends the last bytes, possibly none, and the last chunk, in one write."""
+        chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        self._write(self._head + chunk + b"0\r\n\r\n")
+        self._head = b""
+
+
+class Client:
+    """One request and the way back to whoever sent it."""
+
+    __slots__ = ("_connection", "_ends_by_close", "_request", "_transport", "answered", "head", "keep_alive")
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._connection = cast("ClientConnection", request.protocol)
+        self._transport = self._connection.transport
+        version = request.version
+        self.head = request_head(
+            request.method.encode("ascii"),
+            request.raw_path.encode("utf-8", "surrogateescape"),
+            (version.major, version.minor),
+            tuple([(name.lower(), name, value) for name, value in request.raw_headers]),
+            self._connection.peer,
+        )
+        self._ends_by_close = False
+        self.answered = False
+        """Whether a byte of the final answer may have gone out: from then on an error can only be an abort."""
+        self.keep_alive = bool(request.keep_alive) and (version.major, version.minor) >= (1, 1)
+
+    @property
+    def connection(self) -> "ClientConnection":
+        """The protocol of the client's connection."""
+        return self._connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still there, as far as can be told."""
+        return self._connection.transport is not None
+
+    @property
+    def body(self) -> StreamReader:
+        """The request's body as it arrives."""
+        return self._request.content
+
+    @property
+    def sent(self) -> web.StreamResponse:
+        """What aiohttp is given instead of a response."""
+        return SENT if self.keep_alive else SENT_CLOSE
+
+    def interim(self, head: ResponseHead) -> None:
+        """Passes a 1xx on; an HTTP/1.0 client would not understand it. RFC 9110 section 15.2."""
+        if self._transport is not None and not self.answered and self.head.version >= (1, 1):
+            self._transport.write(response_bytes(head.status, head.reason, answers.interim(head)))
+
+    def start(self, answer: Answer) -> Sink:
+        """The sink for this answer's body; its head goes out with the sink's first call. Errors: ClientGone."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise ClientGone
+        fields = answer.fields
+        if first(fields, b"date") is None:
+            fields = [*fields, date()]  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
+        self._ends_by_close = answer.body.framing is Framing.CLOSE
+        if self._ends_by_close or not self.body.is_eof():
+            # With a body half read, whatever follows could be taken for the next request.
+            self.keep_alive = False
+        if not self.keep_alive:
+            fields = [*fields, _CLOSE]
+        self.answered = True
+        head = response_bytes(answer.status, answer.reason, fields)
+        return (ChunkedSink if answer.body.framing is Framing.CHUNKED else Sink)(transport, head)
+
+    def reply(self, reply: Reply) -> None:
+        """Sends an answer of our own that has no body."""
+        self.start(Answer(reply.status, b"", list(reply.fields), answers.Body(Framing.NONE))).flush_head()
+
+    def refuse(self, error: ProxyError, route: Route | None, instance: bytes) -> None:
+        """Sends our error; HEAD gets the head of it."""
+        if error.side == "client" and error.status in (400, 408, 413, 414, 431, 501, 505):
+            self.keep_alive = False  # where a message ends is not agreed on any more
+        sink = self.start(answers.failure(error, self.head, route, instance))
+        sink.finish(b"" if self.head.method == b"HEAD" else answers.error_body(error, route))
+
+    def abort(self, at_once: bool = False) -> None:
+        """Ends the connection so that the client can tell that the body is incomplete.
+
+        What was written is flushed, for at most FLUSH_S or not if `at_once`, and the missing end tells. Where a close
+        is the end, as for HTTP/1.0 and a body of unknown length, the close becomes a reset. RFC 9112 section 8.
+        """
+        self.keep_alive = False
+        transport = self._transport
+        if transport is None:
+            return
+        if self._ends_by_close and not transport.is_closing():
+            connected = transport.get_extra_info("socket")
+            if connected is not None:
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._connection.close_after_flush(0 if at_once else FLUSH_S)
+
+
+SENT = Sent(keep_alive=True)
+SENT_CLOSE = Sent(keep_alive=False)
+
+
+_dated: tuple[int, Field] = (0, field(b"Date", b""))
+
+
+def date() -> Field:
+    """The Date field of this second."""
+    global _dated
+    now = int(time.time())
+    if _dated[0] != now:
+        _dated = now, field(b"Date", formatdate(now, usegmt=True).encode("ascii"))
+    return _dated[1]

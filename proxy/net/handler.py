@@ -1,0 +1,150 @@
+"""The life of one request, top to bottom.
+
+Until the head of an answer has gone an error becomes an answer; from then on it can only become an abort.
+"""
+
+import asyncio
+import logging
+import time
+from random import getrandbits
+from typing import assert_never
+
+from aiohttp import web
+
+from proxy.core.answer import answer
+from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError
+from proxy.core.exchange import Exchange
+from proxy.core.forwarding import client_ip
+from proxy.core.plan import Forward, Proxy, Refuse, Reply, plan
+from proxy.core.routes import Route
+from proxy.net.deadlines import Deadlines
+from proxy.net.downstream import Client
+from proxy.net.relay import Relay
+from proxy.net.tap import Tap
+from proxy.net.upload import Upload
+from proxy.net.upstream import Upstreams
+from proxy.net.upstream.call import Call
+
+log = logging.getLogger("proxy")
+
+
+class Handler:
+    """Serves the requests of one listener with one configuration."""
+
+    def __init__(self, proxy: Proxy, upstreams: Upstreams, tap: Tap) -> None:
+        self._proxy = proxy
+        self._upstreams = upstreams
+        self._tap = tap
+        self.clients: set[Client] = set()
+        """Requests being served."""
+        self.draining = False
+        """Whether the process is about to stop: answers then close their connections."""
+        self._ending = False
+        self._quiet: asyncio.Event | None = None
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request; aiohttp calls this in a task of its own, and cancels it when the client has gone."""
+        client = Client(request)
+        exchange = self._begin(client)
+        self.clients.add(client)
+        try:
+            await self._serve(client, exchange)
+        except asyncio.CancelledError:
+            exchange.failed(Draining() if self._ending else ClientGone())
+            client.abort()
+            raise
+        except Exception:  # the one place where anything unforeseen ends
+            log.exception("request %s failed in the proxy itself", exchange.request_id)
+            self._fail(client, exchange, OwnError(), None)
+        finally:
+            self.clients.discard(client)
+            if self._quiet is not None and not self.clients:
+                self._quiet.set()
+            self._end(exchange)
+        return client.sent
+
+    def refuse_malformed(self, request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
+        """Answers what never became a request; called by the server's protocol."""
+        client = Client(request)
+        exchange = self._begin(client)
+        self._fail(client, exchange, error, None)
+        self._end(exchange)
+        return client.sent
+
+    async def wait_quiet(self) -> None:
+        """Returns when no request is being served."""
+        while self.clients:
+            self._quiet = asyncio.Event()
+            await self._quiet.wait()
+
+    def abort_all(self) -> None:
+        """Ends every exchange that is still open, so that each client can tell."""
+        self._ending = True
+        for client in tuple(self.clients):
+            client.abort()
+
+    def _begin(self, client: Client) -> Exchange:
+        head = client.head
+        if self.draining:
+            client.keep_alive = False
+        return Exchange(
+            request_id=f"{getrandbits(64):016x}",
+            wall_time=time.time(),
+            started=time.monotonic(),
+            method=head.method.decode("ascii"),
+            target=head.target.decode("latin-1"),
+            client=client_ip(head, self._proxy.trusted),
+        )
+
+    def _end(self, exchange: Exchange) -> None:
+        exchange.ended = time.monotonic()
+        self._tap.ended(exchange)
+
+    async def _serve(self, client: Client, exchange: Exchange) -> None:
+        decided = plan(self._proxy, client.head)
+        match decided:
+            case Forward():
+                await self._forward(client, decided, exchange)
+            case Reply():
+                exchange.route = decided.route.name if decided.route else ""
+                exchange.status = decided.status
+                client.reply(decided)
+            case Refuse():
+                self._fail(client, exchange, decided.error, decided.route)
+            case _:
+                assert_never(decided)
+
+    async def _forward(self, client: Client, forward: Forward, exchange: Exchange) -> None:
+        route = forward.route
+        exchange.route, exchange.upstream = route.name, route.upstream.origin.name
+        clocks = Deadlines(route.timeouts, exchange.started)
+        upload = Upload(forward, client.body, clocks, exchange)
+        call = Call(self._upstreams.pool(route.upstream.origin), forward, upload, clocks, exchange)
+        clocks.expire = call.fail
+        self._upstreams.sweeper.add(clocks)
+        try:
+            connection, head = await call.open(client.interim)
+            exchange.head_at = time.monotonic()
+            decided = answer(forward, head, connection.body)
+            exchange.status, exchange.stream = decided.status, decided.stream or ""
+            relay = Relay(client, connection, clocks, exchange)
+            clocks.expire = relay.expire
+            await relay.run(client.start(decided), decided.stage)
+        except ProxyError as error:
+            self._fail(client, exchange, error, route)
+        finally:
+            self._upstreams.sweeper.discard(clocks)
+            clocks.release()
+            call.close()
+
+    def _fail(self, client: Client, exchange: Exchange, error: ProxyError, route: Route | None) -> None:
+        """Answers an error, or aborts where an answer has begun or the route wants none."""
+        if route is not None:
+            exchange.route = route.name
+        exchange.failed(error)
+        unanswered = error.side == "upstream" and route is not None and route.close_on_refuse
+        if client.answered or unanswered:
+            client.abort()
+        elif client.connected:
+            exchange.status = error.status
+            client.refuse(error, route, self._proxy.instance)

@@ -1,0 +1,139 @@
+"""Listens: aiohttp's low-level server with our protocol, and the stop that lets streams end.
+
+aiohttp parses, limits, keeps alive and terminates TLS; it has no part in routing, and its writers are not used.
+"""
+
+import asyncio
+import ssl
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+
+from proxy.core.errors import (
+    ClientError,
+    NotImplementedByProxy,
+    ProxyError,
+    RequestHeadTooLarge,
+    TargetTooLong,
+)
+from proxy.core.forwarding import plain_ip
+from proxy.core.message import Peer
+from proxy.net.handler import Handler
+from proxy.net.relay import Relay
+
+# Above this a client counts as slow and the upstream is paused; below the second it is read on.
+HIGH_WATER_BYTES, LOW_WATER_BYTES = 64 * 1024, 16 * 1024
+READ_BUFFER_BYTES = 64 * 1024
+MAX_FIELDS = 128
+BACKLOG = 4096
+_TLS_SHUTDOWN_S = 1.0
+
+
+class ClientConnection(web.RequestHandler):
+    """One client's connection: aiohttp's protocol, which also tells the relay when the client falls behind."""
+
+    __slots__ = ("_handler", "peer", "relay")
+
+    def __init__(self, manager: "Server", **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._handler = manager.handler
+        self.relay: Relay | None = None
+        self.peer = Peer("", False)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        name = transport.get_extra_info("peername")
+        ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
+        self.peer = Peer(ip, transport.get_extra_info("sslcontext") is not None)
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write."""
+        super().pause_writing()
+        if self.relay is not None:
+            self.relay.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        if self.relay is not None:
+            self.relay.resume()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone; aiohttp cancels the handler in a later turn, the upstream is left in this one."""
+        if self.relay is not None:
+            self.relay.client_lost()
+        super().connection_lost(exc)
+
+    def close_after_flush(self, seconds: float) -> None:
+        """Closes once everything written has left, or after that time; nothing more is read or served."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            if seconds and transport.get_write_buffer_size():
+                self._loop.call_later(seconds, transport.abort)
+            elif not seconds:
+                transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answers what aiohttp's parser refused, in our form and without its traceback."""
+        return self._handler.refuse_malformed(request, refusal(exc, self.max_line_size))
+
+
+def refusal(exc: BaseException | None, max_line_size: int) -> ProxyError:
+    """Our error for one of aiohttp's parser."""
+    if isinstance(exc, LineTooLong):
+        # Fields may be one byte longer than the request line, so that the limit in the error tells which it was.
+        return TargetTooLong() if exc.args[1] == max_line_size else RequestHeadTooLarge()
+    if isinstance(exc, BadHttpMethod):
+        return NotImplementedByProxy()
+    if exc is not None and "Too many headers" in str(exc):
+        return RequestHeadTooLarge()
+    return ClientError()
+
+
+class Server(web.Server):
+    """Makes our connections instead of aiohttp's."""
+
+    def __init__(self, handler: Handler, *, keep_alive_s: float, head_bytes: int) -> None:
+        super().__init__(handler.handle, handler_cancellation=True)
+        self.handler = handler
+        self._options: dict[str, Any] = {
+            "loop": asyncio.get_running_loop(),
+            "keepalive_timeout": keep_alive_s,
+            "access_log": None,
+            "auto_decompress": False,
+            "max_line_size": head_bytes,
+            "max_field_size": head_bytes + 1,
+            "max_headers": MAX_FIELDS,
+            "read_bufsize": READ_BUFFER_BYTES,
+        }
+
+    def __call__(self) -> ClientConnection:
+        """The protocol for a new connection."""
+        return ClientConnection(self, **self._options)
+
+
+async def listen(
+    server: Server, host: str | None, port: int, path: str | None, tls: ssl.SSLContext | None
+) -> asyncio.Server:
+    """Listens on a Unix socket if there is a `path`, else on TCP; port 0 takes a free one.
+
+    Errors: OSError where the address is taken or not ours, or the path cannot be made.
+    """
+    loop = asyncio.get_running_loop()
+    shutdown_s = _TLS_SHUTDOWN_S if tls else None
+    if path is not None:
+        return await loop.create_unix_server(server, path, ssl=tls, backlog=BACKLOG, ssl_shutdown_timeout=shutdown_s)
+    return await loop.create_server(
+        server, host, port, ssl=tls, backlog=BACKLOG, reuse_address=True, ssl_shutdown_timeout=shutdown_s
+    )

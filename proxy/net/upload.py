@@ -1,0 +1,118 @@
+"""A request's body on its way to the upstream, piped while it arrives and never held whole.
+
+A body that is there already leaves with the head in one write and needs no task.
+"""
+
+import asyncio
+import time
+
+from aiohttp import web
+from aiohttp.streams import StreamReader
+
+from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge
+from proxy.core.exchange import Exchange
+from proxy.core.message import Framing
+from proxy.core.plan import Forward
+from proxy.net.deadlines import Deadlines
+from proxy.net.upstream.connection import Connection
+
+# A body up to this size, all here when it is sent, can be sent once more on another connection.
+REPLAY_BYTES = 64 * 1024
+
+
+class Upload:
+    """One request body. `send` may be called again for another connection while `replayable`."""
+
+    __slots__ = ("_body", "_clocks", "_exchange", "_forward", "_task", "_whole")
+
+    def __init__(self, forward: Forward, body: StreamReader, clocks: Deadlines, exchange: Exchange) -> None:
+        self._forward = forward
+        self._body = body
+        self._clocks = clocks
+        self._exchange = exchange
+        self._task: asyncio.Task[None] | None = None
+        self._whole: bytes | None = b"" if forward.framing is Framing.NONE else None
+
+    @property
+    def replayable(self) -> bool:
+        """Whether all of the body is at hand to be sent again."""
+        return self._whole is not None
+
+    def send(self, connection: Connection) -> None:
+        """Sends the head and what there is of the body; a task pipes the rest. Errors: ClientError, ClientGone."""
+        forward = self._forward
+        if self._whole is not None:
+            connection.write(forward.head + self._framed(self._whole) + self._end())
+            self._sent(connection)
+            return
+        ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
+        data = self._read_nowait()
+        if ended:
+            if len(data) <= REPLAY_BYTES:
+                self._whole = data
+            connection.write(forward.head + self._framed(data) + self._end())
+            self._sent(connection)
+            return
+        connection.write(forward.head + self._framed(data))
+        self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=f"upload {forward.route.name}")
+
+    def cancel(self) -> None:
+        """Stops piping; the connection cannot be used again then."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _read_nowait(self) -> bytes:
+        try:
+            data = self._body.read_nowait()
+        except (web.RequestPayloadError, OSError) as error:
+            raise _mapped(error) from error
+        self._count(data)
+        return data
+
+    def _count(self, data: bytes) -> None:
+        self._exchange.bytes_in += len(data)
+        limit = self._forward.route.limits.request_body
+        if limit is not None and self._exchange.bytes_in > limit:
+            raise RequestBodyTooLarge
+
+    def _framed(self, data: bytes) -> bytes:
+        if self._forward.framing is Framing.CHUNKED and data:
+            return b"%x\r\n%b\r\n" % (len(data), data)
+        return data
+
+    def _end(self) -> bytes:
+        return b"0\r\n\r\n" if self._forward.framing is Framing.CHUNKED else b""
+
+    def _sent(self, connection: Connection) -> None:
+        connection.request_sent = True
+        self._clocks.client_body_since = None
+        self._clocks.head_since = time.monotonic()
+
+    async def _pipe(self, connection: Connection) -> None:
+        """Awaits the client and the upstream in turn: at most one read of the body is held."""
+        clocks = self._clocks
+        clocks.upstream_unsent = connection.unsent
+        try:
+            while True:
+                clocks.client_body_since = time.monotonic()
+                data = await self._body.readany()
+                clocks.client_body_since = None
+                if not data:
+                    break
+                self._count(data)
+                connection.write(self._framed(data))
+                if connection.writing_paused:
+                    clocks.upload_since = time.monotonic()
+                    await connection.wait_writable()
+                    clocks.upload_since = None
+            connection.write(self._end())
+            self._sent(connection)
+        except ProxyError as error:
+            connection.fail(error)
+        except (web.RequestPayloadError, OSError) as error:
+            connection.fail(_mapped(error))
+
+
+def _mapped(error: Exception) -> ProxyError:
+    return ClientGone() if isinstance(error, OSError) else ClientError("The request body is malformed.")

@@ -1,0 +1,82 @@
+"""One request to an upstream: a pooled connection, the body piped, the head awaited.
+
+Source: RFC 9110 section 9.2.2 for what may be sent twice.
+"""
+
+from collections.abc import Callable
+
+from proxy.core.errors import ConnectionTerminated, ProxyError
+from proxy.core.exchange import Exchange
+from proxy.core.message import ResponseHead
+from proxy.core.plan import Forward
+from proxy.net.deadlines import Deadlines
+from proxy.net.upload import Upload
+from proxy.net.upstream.connection import Connection
+from proxy.net.upstream.pool import Pool
+
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+
+
+class Call:
+    """A request under way. `open` once, then `close`, always."""
+
+    __slots__ = ("_clocks", "_exchange", "_forward", "_on_interim", "_pool", "_upload", "connection")
+
+    def __init__(self, pool: Pool, forward: Forward, upload: Upload, clocks: Deadlines, exchange: Exchange) -> None:
+        self._pool = pool
+        self._forward = forward
+        self._upload = upload
+        self._clocks = clocks
+        self._exchange = exchange
+        self.connection: Connection | None = None
+
+    async def open(self, on_interim: Callable[[ResponseHead], None]) -> tuple[Connection, ResponseHead]:
+        """The final response head and the connection its body comes on. Errors: ProxyError of either side.
+
+        A kept connection may have been closed by the upstream while our request was on its way; what may be sent twice
+        is then sent once more, on a new connection. Nothing is repeated after a 1xx went to the client.
+        """
+        connection = self._pool.take()
+        if connection is not None:
+            told_interim = False
+
+            def interim(head: ResponseHead) -> None:
+                nonlocal told_interim
+                told_interim = True
+                on_interim(head)
+
+            try:
+                return connection, await self._send(connection, interim)
+            except ConnectionTerminated:
+                repeatable = self._forward.request.method in _IDEMPOTENT and self._upload.replayable
+                if told_interim or not repeatable:
+                    raise
+                connection.close()
+        connection = await self._dial()
+        return connection, await self._send(connection, on_interim)
+
+    async def _dial(self) -> Connection:
+        timeouts = self._forward.route.timeouts
+        limits = [limit for limit in (timeouts.connect, timeouts.total) if limit is not None]
+        return await self._pool.dial(min(limits, default=None))
+
+    def fail(self, error: ProxyError) -> None:
+        """A deadline has passed while the head was awaited."""
+        if self.connection is not None:
+            self.connection.fail(error)
+
+    async def _send(self, connection: Connection, on_interim: Callable[[ResponseHead], None]) -> ResponseHead:
+        self.connection = connection
+        self._exchange.attempts += 1
+        connection.begin(self._forward.request.method, self._forward.route.limits.response_head, on_interim)
+        self._upload.send(connection)
+        head = await connection.wait_head()
+        self._clocks.head_since = None
+        return head
+
+    def close(self) -> None:
+        """Stops the upload and gives the connection back, to be kept or closed."""
+        self._upload.cancel()
+        if self.connection is not None:
+            self._pool.put(self.connection)
+            self.connection = None

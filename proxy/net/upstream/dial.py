@@ -1,0 +1,107 @@
+"""Opens connections: name, TCP, TLS, all within one deadline. The one place where foreign errors become ours.
+
+Source: RFC 8305 for trying several addresses; RFC 9209 section 2.3 for what the failures are called.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from ipaddress import ip_address
+
+import aiohappyeyeballs
+
+from proxy.core.errors import (
+    ConnectionRefused,
+    ConnectTimeout,
+    DestinationUnroutable,
+    DnsError,
+    ProxyError,
+    TlsAlertReceived,
+    TlsCertificateError,
+    TlsProtocolError,
+    UpstreamError,
+)
+from proxy.core.routes import Origin
+from proxy.net.upstream import tls
+from proxy.net.upstream.connection import Connection
+
+# RFC 8305 section 5 recommends 250 ms before the next address is tried beside the first.
+NEXT_ADDRESS_AFTER_S = 0.25
+_UNROUTABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTDOWN, errno.ENETDOWN})
+# A closing upstream may never answer our TLS close; a connection is not worth waiting for.
+_TLS_SHUTDOWN_S = 1.0
+
+_AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+
+
+async def dial(origin: Origin, timeout_s: float | None) -> Connection:
+    """A fresh connection to the origin, TLS included. Errors: UpstreamError of the kind that happened."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _connect(loop, origin)
+    except TimeoutError as error:
+        raise ConnectTimeout from error
+    except (OSError, ssl.CertificateError) as error:
+        raise _mapped(error) from error
+
+
+async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
+    addresses = await _resolve(loop, origin)
+    connected = await aiohappyeyeballs.start_connection(
+        addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop
+    )
+    try:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if origin.tls is None:
+            _, protocol = await loop.create_connection(lambda: Connection(loop), sock=connected)
+        else:
+            _, protocol = await loop.create_connection(
+                lambda: Connection(loop),
+                sock=connected,
+                ssl=tls.context(origin.tls),
+                server_hostname=origin.tls.server_name or origin.host,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
+            )
+    except BaseException:
+        connected.close()
+        raise
+    return protocol
+
+
+async def _resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[_AddressInfo]:
+    """The addresses of the origin; a literal one needs no resolver and no thread."""
+    try:
+        literal = ip_address(origin.host)
+    except ValueError:
+        pass
+    else:
+        family = socket.AF_INET6 if literal.version == 6 else socket.AF_INET
+        where = (origin.host, origin.port, 0, 0) if literal.version == 6 else (origin.host, origin.port)
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
+    try:
+        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise DnsError from error
+    if not found:
+        raise DnsError
+    return found  # type: ignore[return-value]  # typeshed allows bytes addresses, which SOCK_STREAM never gives
+
+
+def _mapped(error: Exception) -> ProxyError:
+    """Ours for theirs, the most specific first."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsCertificateError()
+    if isinstance(error, ssl.SSLError):
+        return TlsAlertReceived() if "ALERT" in (error.reason or "") else TlsProtocolError()
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectionRefused()
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return TlsProtocolError()  # after connect and before the first byte of HTTP, only a handshake can be cut
+    if isinstance(error, OSError) and error.errno in _UNROUTABLE:
+        return DestinationUnroutable()
+    if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+        return ConnectTimeout()
+    return UpstreamError("No connection to the upstream could be made.")

@@ -1,0 +1,72 @@
+"""Idle connections to one origin, the most recently used first.
+
+The pool is told when an idle connection ends and forgets it at once; how long it keeps one is shorter than what common
+servers allow, because a connection that closes while a request is on its way costs that request.
+"""
+
+import time
+
+from proxy.core.routes import Origin
+from proxy.net.deadlines import Sweeper
+from proxy.net.upstream.connection import Connection
+from proxy.net.upstream.dial import dial
+
+# uvicorn and Node close idle connections after 5 s; TLS costs more to set up, and public APIs keep theirs longer.
+IDLE_PLAIN_S = 4.0
+IDLE_TLS_S = 30.0
+# So that a name that moved is followed.
+MAX_AGE_S = 300.0
+
+
+class Pool:
+    """Connections to one origin. Belongs to one event loop."""
+
+    def __init__(self, origin: Origin, sweeper: Sweeper) -> None:
+        self.origin = origin
+        self._sweeper = sweeper
+        self._idle: list[Connection] = []
+        self._idle_limit_s = IDLE_TLS_S if origin.tls else IDLE_PLAIN_S
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self) -> Connection | None:
+        """The connection used last, if one is idle and still good."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                connection.leave_idle()
+                return connection
+            connection.close()
+        return None
+
+    async def dial(self, timeout_s: float | None) -> Connection:
+        """A new connection. Errors: UpstreamError."""
+        return await dial(self.origin, timeout_s)
+
+    def put(self, connection: Connection) -> None:
+        """Takes a connection back after its exchange; one that cannot be used again is closed."""
+        if not connection.reusable or time.monotonic() - connection.born > MAX_AGE_S:
+            connection.close()
+            return
+        connection.rest(self._lost)
+        self._idle.append(connection)
+        self._sweeper.add(self)
+
+    def close(self) -> None:
+        """Closes what is idle; connections in use are not touched."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+        self._sweeper.discard(self)
+
+    def check(self, now: float) -> None:
+        """Closes what has been idle too long; called by the sweeper."""
+        while self._idle and now - self._idle[0].idle_since > self._idle_limit_s:
+            self._idle.pop(0).close()
+        if not self._idle:
+            self._sweeper.discard(self)
+
+    def _lost(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)

@@ -1,0 +1,137 @@
+"""A key that is not built yet is refused, never ignored, and says what works today."""
+
+import pytest
+
+from proxy.config.available import NOT_YET
+from proxy.config.load import ConfigError, load_text
+from proxy.config.model import Config
+from proxy.config.schema import sections
+
+ENVIRON = {"TOKEN": "0123456789abcdef0123"}
+
+ASKED = {
+    "admin": ("admin: 127.0.0.1:8788", "off (admin is not available yet: there is no admin listener)"),
+    "admin_token": ("admin_token: '${TOKEN}'", "null (admin_token is not available yet: there is no admin listener)"),
+    "workers": ("workers: auto", "1 (workers is not available yet: the proxy runs as one process)"),
+    "inspector": ("inspector: {capture: 1MiB}", "off (inspector is not available yet: nothing is captured)"),
+    "allow_unauthenticated": (
+        "allow_unauthenticated: true",
+        "false (allow_unauthenticated is not available yet: a route with a secret is served on loopback only)",
+    ),
+    "clients.tokens": (
+        "clients: {tokens: ['${TOKEN}']}",
+        "[] (clients.tokens is not available yet: whoever reaches a listener may use it)",
+    ),
+    "routes[].upstream": (
+        "upstream: [http://a, http://b]",
+        "one upstream (upstream is not available yet: a route has one upstream)",
+    ),
+    "routes[].upstream[].weight": (
+        "upstream: [{url: 'http://a', weight: 2}]",
+        "1 (weight is not available yet: a route has one upstream)",
+    ),
+    "routes[].cookies": (
+        "cookies: {domain: {a: b}}",
+        "{} (cookies is not available yet: cookies pass as they are)",
+    ),
+    "routes[].websocket": (
+        "websocket: true",
+        "false (websocket is not available yet: a WebSocket handshake is answered 403)",
+    ),
+    "routes[].balance": (
+        "balance: {hash: x-user}",
+        "round_robin (balance is not available yet: a route has one upstream)",
+    ),
+    "routes[].health": ("health: {path: /up}", "its defaults (health is not available yet: upstreams are not checked)"),
+    "routes[].retry": (
+        "retry: {attempts: 2, on: [connect, 503]}",
+        "its defaults (retry is not available yet: only a connection found dead is tried again, once)",
+    ),
+    "routes[].stream.deliver": (
+        "stream: {deliver: events}",
+        "bytes (stream.deliver is not available yet: bytes leave as they arrive)",
+    ),
+    "routes[].stream.heartbeat": (
+        "stream: {heartbeat: 15s}",
+        "off (stream.heartbeat is not available yet: no heartbeats are sent)",
+    ),
+    "routes[].stream.on_break": (
+        "stream: {on_break: error-event}",
+        "abort (stream.on_break is not available yet: a broken stream is aborted)",
+    ),
+    "routes[].stream.on_client_gone": (
+        "stream: {on_client_gone: keep}",
+        "cancel (stream.on_client_gone is not available yet: the upstream request is cancelled)",
+    ),
+    "routes[].stream.convert": (
+        "stream: {convert: ndjson-to-sse}",
+        "none (stream.convert is not available yet: streams keep their format)",
+    ),
+    "routes[].stream.content_type": (
+        "stream: {content_type: text/event-stream}",
+        "null (stream.content_type is not available yet: the upstream's Content-Type passes)",
+    ),
+    "routes[].timeouts.tunnel_idle": (
+        "timeouts: {tunnel_idle: 5m}",
+        "off (timeouts.tunnel_idle is not available yet: there are no tunnels)",
+    ),
+    "routes[].limits.concurrent": (
+        "limits: {concurrent: 5}",
+        "off (limits.concurrent is not available yet: open exchanges are not counted)",
+    ),
+    "routes[].limits.event": (
+        "limits: {event: 2MiB}",
+        "1MiB (limits.event is not available yet: bytes leave as they arrive)",
+    ),
+}
+
+
+def text(key: str, written: str) -> str:
+    if not key.startswith("routes[]."):
+        return f"{written}\nroutes: [{{upstream: 'http://a'}}]"
+    upstream = "" if "upstream" in written else "upstream: 'http://a', "
+    return f"routes: [{{{upstream}{written}}}]"
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_a_key_that_is_not_built_is_refused_with_what_works_today(key: str) -> None:
+    written, expected = ASKED[key]
+    with pytest.raises(ConfigError) as caught:
+        load_text(text(key, written), "f", ENVIRON)
+    (message,) = caught.value.messages
+    assert message.text.startswith(f"expected {expected}, found ")
+
+
+@pytest.mark.parametrize("key", [key for key in NOT_YET if key.startswith("routes[].") and "upstream" not in key])
+def test_such_a_key_is_refused_in_the_defaults_too(key: str) -> None:
+    with pytest.raises(ConfigError, match="not available yet"):
+        load_text(f"defaults: {{{ASKED[key][0]}}}\nroutes: [{{upstream: 'http://a'}}]", "f", ENVIRON)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("admin: off", "admin_token: null", "workers: 1", "inspector: off", "clients: {tokens: []}"),
+        "allow_unauthenticated: false",
+    ],
+)
+def test_the_value_that_asks_for_nothing_is_fine(written: str) -> None:
+    load_text(text("", written), "f", {})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("websocket: false", "cookies: {}", "balance: round_robin", "retry: {attempts: 1, on: [connect]}"),
+        *("health: {every: 10s}", "timeouts: {tunnel_idle: off}", "limits: {concurrent: off, event: 1MiB}"),
+        "stream: {deliver: bytes, heartbeat: off, on_break: abort, on_client_gone: cancel, convert: none}",
+        "stream: {content_type: null}",
+    ],
+)
+def test_the_value_that_asks_for_nothing_is_fine_on_a_route(written: str) -> None:
+    load_text(text("routes[].", written), "f", {})
+
+
+def test_every_line_of_the_table_is_a_key_of_the_model() -> None:
+    keys = {section.place + key for section in sections(Config) for key in section.by_key()}
+    assert set(NOT_YET) <= keys
