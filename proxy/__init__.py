@@ -1,7 +1,7 @@
 """streamsafe: a reverse proxy that never spoils a stream.
 
-Words used throughout: a *client* calls us, an *upstream* is called by us; an *exchange* is one request and its answer; a
-*head* is a start line with its fields; a *stream* is a response that arrives while it is being made.
+Words used throughout: a *client* calls us, an *upstream* is called by us; an *exchange* is one request and its answer;
+a *head* is a start line with its fields; a *stream* is a response that arrives while it is being made.
 
 Layers, each of which imports only those below it:
 
@@ -21,8 +21,8 @@ The life of a request (`net.handler` tells it in code):
      5  net.upload      sends the head, and the request body while it arrives
      6  ...             the response head comes: core.answer decides fields, framing, hints, whether to decode
      7  net.downstream  the head leaves for the client, before any byte of the body
-     8  net.relay       the parser's callback writes each piece to the client's connection, in the same turn of the loop;
-                        a full client pauses the upstream
+     8  net.relay       the parser's callback writes each piece to the client's connection, in the same turn of the
+                        loop; a full client pauses the upstream
      9  net.handler     the connection goes back to its pool, or is closed
     10  net.tap         observers are told how it ended
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.config.compile import Settings
@@ -11,7 +12,7 @@ from proxy.core.exchange import Observer
 from proxy.net.handler import Handler
 from proxy.net.server import Server, listen
 from proxy.net.tap import Tap
-from proxy.net.upstream import Upstreams
+from proxy.net.upstream import Upstreams, tls
 
 # How long what was aborted at the end of a drain may take to be gone.
 ABORT_S = 5.0
@@ -24,6 +25,17 @@ class _Listening:
     sockets: asyncio.Server
 
 
+class CannotListen(Exception):
+    """An address cannot be listened on; `address` and `reason` say which and why."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot listen on {address}: {reason}")
+
+
+class UnusableTlsFile(Exception):
+    """A certificate or key that the configuration names cannot be used."""
+
+
 class Running:
     """A proxy that listens. Made by `start`, ended by `stop`; belongs to one event loop."""
 
@@ -34,8 +46,9 @@ class Running:
 
     @classmethod
     async def start(cls, settings: Settings, observers: Sequence[Observer] = ()) -> "Running":
-        """Listens on every address, or on none. Errors: OSError, its `filename` the address that failed."""
-        context = server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+        """Listens on every address, or on none. Errors: CannotListen, UnusableTlsFile."""
+        context = _server_context(settings)
+        _load_upstream_tls(settings)
         upstreams, tap = Upstreams(), Tap(observers)
         running = cls(settings, upstreams, [])
         for site in settings.sites:
@@ -45,7 +58,9 @@ class Running:
                 sockets = await listen(server, site.where.host, site.where.port or 0, site.where.path, context)
             except OSError as error:
                 await running.stop(0)
-                raise OSError(error.errno, error.strerror or str(error), str(site.where)) from error
+                # The loops word it differently and repeat the address: the number has the same words everywhere.
+                reason = os.strerror(error.errno).lower() if error.errno else str(error)
+                raise CannotListen(str(site.where), reason) from error
             running._listening.append(_Listening(handler, server, sockets))
         return running
 
@@ -100,10 +115,39 @@ class Running:
                     await entry.handler.wait_quiet()
 
 
-def server_context(cert: str, key: str | None) -> ssl.SSLContext:
-    """The TLS context of a listener. Errors: OSError, ssl.SSLError where the files are no certificate and key."""
+def _server_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context of the listeners, if they speak it."""
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None:
+        return None
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_alpn_protocols(["http/1.1"])
-    made.load_cert_chain(cert, key)
+    with _naming(cert, key):
+        made.load_cert_chain(cert, key)
     return made
+
+
+def _load_upstream_tls(settings: Settings) -> None:
+    """Makes the contexts of all upstreams now, so that a wrong file stops the start and not a request."""
+    for site in settings.sites:
+        for route in site.proxy.routes:
+            made = route.upstream.origin.tls
+            if made is not None:
+                with _naming(made.ca, made.cert, made.key):
+                    tls.context(made)
+
+
+@contextlib.contextmanager
+def _naming(*files: str | None) -> Iterator[None]:
+    """Errors of OpenSSL say neither which file nor what to do about it."""
+    named = [file for file in files if file is not None]
+    try:
+        for file in named:
+            with open(file, "rb"):
+                pass
+        yield
+    except ssl.SSLError as error:
+        raise UnusableTlsFile(f"tls: no usable PEM in {' and '.join(named)} ({error.reason or error})") from error
+    except OSError as error:
+        raise UnusableTlsFile(f"tls: {error.filename}: {os.strerror(error.errno or 0).lower()}") from error

@@ -6,7 +6,6 @@ import gc
 import logging
 import resource
 import signal
-import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import click
 
 from proxy import __version__
-from proxy.app import Running
+from proxy.app import CannotListen, Running, UnusableTlsFile
 from proxy.config.compile import Settings, compiled
 from proxy.config.model import Config
 from proxy.config.warnings import warnings
@@ -62,14 +61,11 @@ async def _serve(
 async def _start(settings: Settings, access_log: AccessLog) -> Running:
     try:
         return await Running.start(settings, [access_log])
-    except ssl.SSLError as error:
-        click.echo(f"streamsafe: a TLS file is not usable: {error.reason or error}", err=True)
+    except UnusableTlsFile as error:
+        click.echo(f"streamsafe: {error}", err=True)
         sys.exit(2)
-    except FileNotFoundError as error:
-        click.echo(f"streamsafe: {error.filename}: no such file", err=True)
-        sys.exit(2)
-    except OSError as error:
-        click.echo(f"streamsafe: cannot listen on {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
+    except CannotListen as error:
+        click.echo(f"streamsafe: {error}", err=True)
         sys.exit(1)
 
 

@@ -51,6 +51,8 @@ def serve(upstream: str | None, file: str | None, watch: bool, **options: Any) -
 
 def _top_level(options: dict[str, Any]) -> dict[str, Any]:
     values = {key: options[key] for key in ("listen", "admin", "workers") if options[key] is not None}
+    if values.get("workers", "").isdigit():
+        values["workers"] = int(values["workers"])
     log = {"format": options["log_format"], "level": options["log_level"]}
     if given := {key: value for key, value in log.items() if value is not None}:
         values["log"] = given
@@ -91,5 +93,6 @@ def _headers(lines: tuple[str, ...]) -> dict[str, list[str]]:
         match = _HEADER.match(line)
         if match is None:
             raise click.UsageError("--header: expected 'Name: value'.")
-        headers.setdefault(match[1], []).append(match[2])
+        name = next((known for known in headers if known.lower() == match[1].lower()), match[1])
+        headers.setdefault(name, []).append(match[2])
     return headers

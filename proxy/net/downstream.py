@@ -136,8 +136,8 @@ class Client:
 
     @property
     def connected(self) -> bool:
-        """Whether the client is still there, as far as can be told."""
-        return self._connection.transport is not None
+        """Whether an answer can still be sent, as far as can be told."""
+        return self._transport is not None and not self._transport.is_closing()
 
     @property
     def body(self) -> StreamReader:
@@ -157,7 +157,7 @@ class Client:
     def start(self, answer: Answer) -> Sink:
         """The sink for this answer's body; its head goes out with the sink's first call. Errors: ClientGone."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or not self.connected:
             raise ClientGone
         fields = answer.fields
         if first(fields, b"date") is None:
