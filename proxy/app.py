@@ -43,6 +43,7 @@ class Running:
         self._settings = settings
         self._upstreams = upstreams
         self._listening = listening
+        self._aborted = 0
 
     @classmethod
     async def start(cls, settings: Settings, observers: Sequence[Observer] = ()) -> "Running":
@@ -89,22 +90,22 @@ class Running:
         """
         for entry in self._listening:
             entry.sockets.close()
-            entry.handler.draining = True
+            entry.handler.drain()
             busy = {client.connection for client in entry.handler.clients}
             for connection in entry.server.connections:
                 if connection not in busy:
                     connection.force_close()
         await self._wait_quiet(self._settings.drain_s if drain_s is None else drain_s)
-        aborted = self.open_exchanges
         self.abort()
         await self._wait_quiet(ABORT_S)
         for entry in self._listening:
             await entry.server.shutdown(0.1)
         self._upstreams.close()
-        return aborted
+        return self._aborted
 
     def abort(self) -> None:
         """Cuts every open exchange, so that each client can tell; `stop` then has nothing left to wait for."""
+        self._aborted += self.open_exchanges
         for entry in self._listening:
             entry.handler.abort_all()
 

@@ -42,9 +42,23 @@ def run(prepare: Callable[[], AbstractAsyncContextManager[Config]], started: Cal
         runner.run(_serve(prepare, started))
 
 
+class _Signals:
+    """SIGINT and SIGTERM: the first asks to stop, the second to stop at once. Caught from the moment this is made."""
+
+    def __init__(self) -> None:
+        self.first, self.second = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._caught)
+
+    def _caught(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
 async def _serve(
     prepare: Callable[[], AbstractAsyncContextManager[Config]], started: Callable[[Config, Running], None]
 ) -> None:
+    signals = _Signals()  # before anybody can know that we run
     async with prepare() as config:
         _set_up_logging(config)
         for warning in warnings(config):
@@ -53,9 +67,10 @@ async def _serve(
         running = await _start(compiled(config), access_log)
         started(config, running)
         _calm_collector()
-        await _wait_for_signal()
-        await _stop(running, config.drain)
+        await signals.first.wait()
+        cut = await _stop(running, config.drain, signals)
         access_log.flush()
+        log.info("stopped%s", f": open exchanges cut: {cut}" if cut else "")
 
 
 async def _start(settings: Settings, access_log: AccessLog) -> Running:
@@ -69,25 +84,17 @@ async def _start(settings: Settings, access_log: AccessLog) -> Running:
         sys.exit(1)
 
 
-async def _stop(running: Running, drain_s: float) -> None:
-    """Waits for open exchanges; a second signal ends the wait."""
+async def _stop(running: Running, drain_s: float, signals: _Signals) -> int:
+    """Waits for open exchanges; a second signal ends the wait. Returns how many had to be cut."""
     if running.open_exchanges:
-        log.info("stopping: waiting up to %g s for %d open exchanges", drain_s, running.open_exchanges)
+        log.info("stopping: up to %g s for what is open (%d)", drain_s, running.open_exchanges)
     waiting = asyncio.ensure_future(running.stop(drain_s))
-    again = asyncio.ensure_future(_wait_for_signal())
+    again = asyncio.ensure_future(signals.second.wait())
     await asyncio.wait({waiting, again}, return_when=asyncio.FIRST_COMPLETED)
     again.cancel()
     if not waiting.done():
         running.abort()
-    aborted = await waiting
-    log.info("stopped%s", f", {aborted} exchanges were cut" if aborted else "")
-
-
-async def _wait_for_signal() -> None:
-    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, signalled.set)
-    await signalled.wait()
+    return await waiting
 
 
 def _set_up_logging(config: Config) -> None:

@@ -41,13 +41,13 @@ def response_body(method: bytes, head: ResponseHead) -> Body:
     if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) <= 18)):
         raise ResponseMalformed
     length = int(lengths[0]) if lengths else None
-    codings = members(values(head.fields, b"transfer-encoding"))
+    codings = values(head.fields, b"transfer-encoding")
     if codings and lengths:
         raise ResponseMalformed
     if method == b"HEAD" or head.status in message.BODYLESS_STATUSES:
         return Body(Framing.NONE, length)
     if codings:
-        if codings != [b"chunked"] or head.version < (1, 1):
+        if members(codings) != [b"chunked"] or head.version < (1, 1):
             raise TransferCodingUnknown
         return Body(Framing.CHUNKED)
     return Body(Framing.CLOSE) if length is None else Body(Framing.LENGTH, length)
@@ -101,7 +101,7 @@ def failure(error: ProxyError, request: RequestHead | None, route: Route | None,
         fields.append(field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
     if route and route.cors and request:
         fields += cors.granted(route.cors, request.first(b"origin"))
-    return Answer(error.status, b"", fields, Body(Framing.LENGTH, len(body)))
+    return Answer(error.status, message.phrase(error.status), fields, Body(Framing.LENGTH, len(body)))
 
 
 def error_body(error: ProxyError, route: Route | None) -> bytes:

@@ -57,10 +57,10 @@ def client_ip(head: RequestHead, trusted: Trusted) -> str:
         return ip
     for hop in reversed(members(head.values(b"x-forwarded-for"))):
         try:
-            ip = plain_ip(hop.decode("ascii").strip("[]"))
-            if not trusted.believes(ip):
-                return ip
+            ip = plain_ip(str(ip_address(hop.decode("ascii").strip("[]"))))
         except ValueError:
+            break  # no address: whoever sent us that is the last we know of
+        if not trusted.believes(ip):
             break
     return ip
 

@@ -6,6 +6,7 @@ listen address. Source: RFC 9110 section 15.5.20; W3C Fetch Metadata.
 """
 
 import functools
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -30,6 +31,8 @@ class Hosts:
         return name in _LOOPBACK or name in self.names or _is_loopback(name)
 
 
+# A name or an address in brackets, and perhaps a port: RFC 9110 section 7.2 without what needs percent-encoding.
+_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f-\xff:@/\[\]?#\\]+)(?::[0-9]*)?\Z")
 _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 
 
@@ -58,7 +61,7 @@ def authority(request: RequestHead, absolute: bytes | None) -> bytes:
     if len(hosts) > 1 or (request.version >= (1, 1) and (not hosts or not hosts[0])):
         raise ClientError("The request needs exactly one Host that is not empty.")
     host = hosts[0] if absolute is None and hosts else absolute or b""
-    if b"@" in host or b"/" in host:
+    if host and not _AUTHORITY.match(host):
         raise ClientError("The Host is not a name with an optional port.")
     return host
 

@@ -5,6 +5,7 @@ Source: RFC 9110 section 5, RFC 9112 sections 2 to 6.
 """
 
 from enum import Enum
+from http import HTTPStatus
 from typing import NamedTuple
 
 # (lower-case name, name as received, value): compared by the first, sent as the other two. Lower-casing once, when the
@@ -12,6 +13,7 @@ from typing import NamedTuple
 Field = tuple[bytes, bytes, bytes]
 Fields = tuple[Field, ...]
 
+_KNOWN = frozenset(HTTPStatus)
 BODYLESS_STATUSES = frozenset({204, 304})
 
 
@@ -83,6 +85,11 @@ class RequestHead(NamedTuple):
         """The first line's value, or None where the field is missing."""
         return first(self.fields, key) if key in self.names else None
 
+    def for_host(self, host: bytes) -> "RequestHead":
+        """The same for another Host, which stands first."""
+        fields = (field(b"Host", host), *(entry for entry in self.fields if entry[0] != b"host"))
+        return self._replace(fields=fields, names=self.names | {b"host"})
+
     @property
     def size(self) -> int:
         """Bytes of the request line and the fields, line ends included."""
@@ -102,6 +109,17 @@ class ResponseHead(NamedTuple):
     reason: bytes
     version: tuple[int, int]
     fields: Fields
+
+
+def persists(head: ResponseHead) -> bool:
+    """Whether the connection may be used again after this message. Source: RFC 9112 section 9.3."""
+    options = members(values(head.fields, b"connection"))
+    return b"close" not in options and (head.version >= (1, 1) or b"keep-alive" in options)
+
+
+def phrase(status: int) -> bytes:
+    """The usual reason phrase of a status of our own; empty for one that has none."""
+    return HTTPStatus(status).phrase.encode("ascii") if status in _KNOWN else b""
 
 
 def request_bytes(method: bytes, target: bytes, fields: list[Field]) -> bytes:

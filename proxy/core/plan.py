@@ -65,7 +65,7 @@ Plan = Reply | Refuse | Forward
 
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
 _BODY_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
-_ASTERISK = Reply(204, (field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),))
+_OPTIONS = Reply(204, (field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),))
 
 
 def plan(proxy: Proxy, request: RequestHead) -> Plan:
@@ -76,15 +76,17 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
             raise MethodRefused
         if request.version not in ((1, 1), (1, 0)):
             raise VersionRefused
+        framing, body_bytes = request_framing(request)
         if request.target == b"*" and request.method == b"OPTIONS":
             guard_host(proxy, request, None)
-            return _ASTERISK
+            return _OPTIONS
         asked = target.parse(request.target)
         host = guard_host(proxy, request, asked.authority)
-        framing, body_bytes = request_framing(request)
-        route = routes.find(proxy.routes, request.method, host, asked.path)
-        if route is None:
-            raise NoRoute
+        if asked.authority is not None:
+            request = request.for_host(host)  # which replaces what Host says: RFC 9112 section 3.2.2
+        if request.method == b"OPTIONS" and request.first(b"max-forwards") == b"0":
+            return _OPTIONS
+        route = _route(proxy, request, host, asked.path)
         _check(proxy, route, request, asked, host, body_bytes)
         if cors.is_preflight(request) and (route.cors or route.credential):
             return _preflight(route, request)
@@ -93,6 +95,19 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         return Forward(route, request, head, framing, host)
     except ProxyError as error:
         return Refuse(error, route)
+
+
+def _route(proxy: Proxy, request: RequestHead, host: bytes, path: bytes) -> routes.Route:
+    """The request's route; a preflight's is that of the request it asks for, where we answer it. Errors: NoRoute."""
+    if cors.is_preflight(request):
+        asked_method = request.first(b"access-control-request-method") or b""
+        route = routes.find(proxy.routes, asked_method, host, path)
+        if route is not None and (route.cors or route.credential):
+            return route
+    route = routes.find(proxy.routes, request.method, host, path)
+    if route is None:
+        raise NoRoute
+    return route
 
 
 def guard_host(proxy: Proxy, request: RequestHead, absolute: bytes | None) -> bytes:
@@ -170,8 +185,7 @@ def upstream_target(route: routes.Route, asked: target.Target) -> bytes:
     """
     path, base = asked.path, route.upstream.base_path
     if route.strip_prefix and route.match.prefix is not None:
-        path = path[len(route.match.prefix) :]
-        path = path if path.startswith(b"/") else b"/" + path
+        path = path[len(route.match.prefix.rstrip(b"/")) :] or b"/"
     elif route.rewrite:
         pattern, replacement = route.rewrite
         path = target.checked(pattern.sub(replacement, path))
@@ -183,7 +197,7 @@ def upstream_target(route: routes.Route, asked: target.Target) -> bytes:
 
 def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
     parts = query[1:].split(b"&")
-    kept = [part for part in parts if part.partition(b"=")[0].lower() not in names]
+    kept = [part for part in parts if target.decoded(part.partition(b"=")[0]).lower() not in names]
     if len(kept) == len(parts):
         return query
     return b"?" + b"&".join(kept) if kept else b""
@@ -200,6 +214,10 @@ def _request_fields(
     if route.stream.decode and streams.may_stream(request, route.stream) and not streams.refuses_identity(request):
         fields = headers.replace(fields, _IDENTITY)
     fields = route.request_rules.apply(fields)
+    if b"max-forwards" in request.names and request.method == b"OPTIONS":
+        fields = [_one_less(entry) if entry[0] == b"max-forwards" else entry for entry in fields]
+    if request.version < (1, 1):
+        fields = [entry for entry in fields if entry[0] != b"expect"]  # HTTP/1.0 has none, and we speak 1.1 upstream
     host = host if route.preserve_host and host else route.upstream.authority
     result = [(b"host", b"Host", host), *fields]
     if route.credential:
@@ -214,6 +232,12 @@ def _request_fields(
     if headers.accepts_trailers(request):
         result += [_TE_TRAILERS, _CONNECTION_TE]
     return result
+
+
+def _one_less(max_forwards: Field) -> Field:
+    """Source: RFC 9110 section 7.6.2."""
+    key, name, value = max_forwards
+    return (key, name, b"%d" % (int(value) - 1)) if value.isdigit() and int(value) > 0 else max_forwards
 
 
 _IDENTITY = field(b"Accept-Encoding", b"identity")

@@ -79,14 +79,20 @@ class _Deflate:
 
 
 class _Brotli:
+    """brotli's limit is soft, it gives up to half as much again; and only an empty answer says that nothing is left."""
+
     def __init__(self) -> None:
         self._inflate: Any = brotli.Decompressor()
+        self._surplus = b""
         self.ended, self.rest, self.more = False, b"", False
 
     def decompress(self, data: bytes) -> bytes:
-        piece: bytes = self._inflate.process(data, output_buffer_limit=PIECE_BYTES)
-        self.ended = self._inflate.is_finished()
-        self.more = not self.ended and not self._inflate.can_accept_more_data()
+        made = self._surplus
+        if data or len(made) < PIECE_BYTES:
+            made += self._inflate.process(data, output_buffer_limit=PIECE_BYTES)
+        piece, self._surplus = made[:PIECE_BYTES], made[PIECE_BYTES:]
+        self.ended = self._inflate.is_finished() and not self._surplus
+        self.more = not self.ended and bool(piece)
         return piece
 
 

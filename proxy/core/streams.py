@@ -4,6 +4,7 @@ Being a stream decides hints, decompression and the log; every body, stream or n
 """
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,18 +117,12 @@ def classify(request: RequestHead, fields: list[Field], policy: StreamPolicy) ->
     return "accept" if accepts_events(request) else None
 
 
+_DIRECTIVE = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*"?)+')
+
+
 def directives(lines: list[bytes]) -> list[bytes]:
     """The members of Cache-Control lines, as written; a comma inside a quoted value separates nothing."""
-    found: list[bytes] = []
-    for line in lines:
-        start, quoted = 0, False
-        for at, byte in enumerate(line):
-            if byte == 0x22 and line[at - 1 : at] != b"\\":
-                quoted = not quoted
-            elif byte == 0x2C and not quoted:
-                found.append(line[start:at].strip())
-                start = at + 1
-        found.append(line[start:].strip())
+    found = [member.strip(b" \t") for line in lines for member in _DIRECTIVE.findall(line)]
     return [directive for directive in found if directive]
 
 

@@ -11,7 +11,9 @@ from proxy.core.errors import ClientError, ConfigurationError
 
 # Visible ASCII but `#`: everything else is read differently by different servers.
 _PLAIN = re.compile(rb"[!-\"$-~]+\Z")
-_ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)\Z", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"https?://([^/?]+)(.*)\Z", re.IGNORECASE)
+_DOT = re.compile(rb"%2e", re.IGNORECASE)
+_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 _SUSPECT = re.compile(rb"\.\.|%2[eE]|%25")
 
 
@@ -45,25 +47,30 @@ def parse(raw: bytes) -> Target:
 def leaves(rest: bytes) -> bool:
     """Whether any reading of the path below a prefix climbs out of it.
 
-    Readings: as it is, decoded once, decoded twice; with backslashes and encoded separators as slashes. A server
-    behind us may use any of them.
+    Readings: as it is, decoded once, decoded twice; with only the dots decoded, as WHATWG URL parsers do; with
+    backslashes as separators and as letters. A server behind us may use any of them.
     """
     if not _SUSPECT.search(rest):
         return False
     reading = rest
     for _ in range(3):
-        if _climbs(reading):
-            return True
-        decoded = re.sub(rb"%([0-9a-fA-F]{2})", lambda code: bytes([int(code[1], 16)]), reading)
-        if decoded == reading:
-            return False
-        reading = decoded
+        for way in (reading, _DOT.sub(b".", reading)):
+            if _climbs(way) or _climbs(way.replace(b"\\", b"/")):
+                return True
+        previous, reading = reading, decoded(reading)
+        if reading == previous:
+            break
     return False
+
+
+def decoded(text: bytes) -> bytes:
+    """The text with every percent-encoded byte decoded once; broken escapes stay."""
+    return _ESCAPE.sub(lambda code: bytes([int(code[1], 16)]), text)
 
 
 def _climbs(path: bytes) -> bool:
     depth = 0
-    for segment in path.replace(b"\\", b"/").split(b"/"):
+    for segment in path.split(b"/"):
         name = segment.partition(b";")[0]  # `..;x` is read as `..` by servers that know path parameters
         if name == b"..":
             depth -= 1
@@ -87,7 +94,12 @@ def join_query(base: bytes, received: bytes) -> bytes:
 
 
 def checked(path: bytes) -> bytes:
-    """A rewritten path, if it can be sent. Errors: ConfigurationError."""
+    """A rewritten path, if it can be sent.
+
+    Errors: ConfigurationError, and ClientError where the rewrite took away what the dots of the request led out of.
+    """
     if not path.startswith(b"/") or not _PLAIN.match(path) or b"?" in path:
         raise ConfigurationError("The rewrite of this route gives no valid path: it has to begin with a slash.")
+    if leaves(path[1:]):
+        raise ClientError("The path leaves the route it belongs to.")
     return path

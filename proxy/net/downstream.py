@@ -16,7 +16,7 @@ from aiohttp.streams import StreamReader
 from proxy.core import answer as answers
 from proxy.core.answer import Answer
 from proxy.core.errors import ClientGone, ProxyError
-from proxy.core.message import Field, Framing, ResponseHead, field, first, request_head, response_bytes
+from proxy.core.message import Field, Framing, ResponseHead, field, first, phrase, request_head, response_bytes
 from proxy.core.plan import Reply
 from proxy.core.routes import Route
 from proxy.net.upstream.connection import RESET_ON_CLOSE
@@ -115,6 +115,7 @@ class Client:
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
         self._connection = cast("ClientConnection", request.protocol)
+        self._connection.body = request.content
         self._transport = self._connection.transport
         version = request.version
         self.head = request_head(
@@ -174,7 +175,8 @@ class Client:
 
     def reply(self, reply: Reply) -> None:
         """Sends an answer of our own that has no body."""
-        self.start(Answer(reply.status, b"", list(reply.fields), answers.Body(Framing.NONE))).flush_head()
+        head = Answer(reply.status, phrase(reply.status), list(reply.fields), answers.Body(Framing.NONE))
+        self.start(head).flush_head()
 
     def refuse(self, error: ProxyError, route: Route | None, instance: bytes) -> None:
         """Sends our error; HEAD gets the head of it."""
@@ -182,12 +184,15 @@ class Client:
             self.keep_alive = False  # where a message ends is not agreed on any more
         sink = self.start(answers.failure(error, self.head, route, instance))
         sink.finish(b"" if self.head.method == b"HEAD" else answers.error_body(error, route))
+        if self.body.exception() is not None:
+            self._connection.close_after_flush(FLUSH_S)  # there is no rest of this body to wait for
 
     def abort(self, at_once: bool = False) -> None:
         """Ends the connection so that the client can tell that the body is incomplete.
 
         What was written is flushed, for at most FLUSH_S or not if `at_once`, and the missing end tells. Where a close
-        is the end, as for HTTP/1.0 and a body of unknown length, the close becomes a reset. RFC 9112 section 8.
+        is the end, as for HTTP/1.0 and a body of unknown length, the close becomes a reset; over TLS that has to be at
+        once, as every orderly close says that the end is the end. Source: RFC 9112 sections 8 and 9.8.
         """
         self.keep_alive = False
         transport = self._transport
@@ -197,6 +202,7 @@ class Client:
             connected = transport.get_extra_info("socket")
             if connected is not None:
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            at_once = at_once or self.head.peer.secure
         self._connection.close_after_flush(0 if at_once else FLUSH_S)
 
 

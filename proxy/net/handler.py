@@ -37,8 +37,7 @@ class Handler:
         self._tap = tap
         self.clients: set[Client] = set()
         """Requests being served."""
-        self.draining = False
-        """Whether the process is about to stop: answers then close their connections."""
+        self._draining = False
         self._ending = False
         self._quiet: asyncio.Event | None = None
 
@@ -71,6 +70,12 @@ class Handler:
         self._end(exchange)
         return client.sent
 
+    def drain(self) -> None:
+        """From now on every answer that begins closes its connection."""
+        self._draining = True
+        for client in self.clients:
+            client.keep_alive = False
+
     async def wait_quiet(self) -> None:
         """Returns when no request is being served."""
         while self.clients:
@@ -85,7 +90,7 @@ class Handler:
 
     def _begin(self, client: Client) -> Exchange:
         head = client.head
-        if self.draining:
+        if self._draining:
             client.keep_alive = False
         return Exchange(
             request_id=f"{getrandbits(64):016x}",

@@ -4,11 +4,13 @@ aiohttp parses, limits, keeps alive and terminates TLS; it has no part in routin
 """
 
 import asyncio
+import re
 import ssl
 from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.streams import StreamReader
 
 from proxy.core.errors import (
     ClientError,
@@ -27,18 +29,22 @@ HIGH_WATER_BYTES, LOW_WATER_BYTES = 64 * 1024, 16 * 1024
 READ_BUFFER_BYTES = 64 * 1024
 MAX_FIELDS = 128
 BACKLOG = 4096
+# What aiohttp's message quotes, where the line is a request's and only its method is unknown: RFC 9110 section 9.1.
+_REQUEST_LINE = re.compile(r"b['\"][!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]")
 _TLS_SHUTDOWN_S = 1.0
 
 
 class ClientConnection(web.RequestHandler):
     """One client's connection: aiohttp's protocol, which also tells the relay when the client falls behind."""
 
-    __slots__ = ("_handler", "peer", "relay")
+    __slots__ = ("_handler", "body", "peer", "relay")
 
     def __init__(self, manager: "Server", **options: Any) -> None:
         super().__init__(manager, **options)
         self._handler = manager.handler
         self.relay: Relay | None = None
+        self.body: StreamReader | None = None
+        """The body of the request being served."""
         self.peer = Peer("", False)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -49,6 +55,17 @@ class ClientConnection(web.RequestHandler):
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         self.peer = Peer(ip, transport.get_extra_info("sslcontext") is not None)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client, up to several requests.
+
+        When a body turns out malformed, aiohttp's parser queues its complaint behind the request being served and
+        leaves that one waiting for the rest. A message behind a body that has not ended can be nothing else.
+        """
+        super().data_received(data)
+        if self.body is not None and self._messages and not self.body.is_eof():
+            self._messages.clear()
+            self.body.set_exception(web.RequestPayloadError("malformed"))
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -71,12 +88,11 @@ class ClientConnection(web.RequestHandler):
     def close_after_flush(self, seconds: float) -> None:
         """Closes once everything written has left, or after that time; nothing more is read or served."""
         transport = self.transport
+        if transport is not None and not seconds:
+            transport.abort()
         self.force_close()
-        if transport is not None:
-            if seconds and transport.get_write_buffer_size():
-                self._loop.call_later(seconds, transport.abort)
-            elif not seconds:
-                transport.abort()
+        if transport is not None and seconds and transport.get_write_buffer_size():
+            self._loop.call_later(seconds, transport.abort)
 
     def handle_error(
         self,
@@ -94,7 +110,7 @@ def refusal(exc: BaseException | None, max_line_size: int) -> ProxyError:
     if isinstance(exc, LineTooLong):
         # Fields may be one byte longer than the request line, so that the limit in the error tells which it was.
         return TargetTooLong() if exc.args[1] == max_line_size else RequestHeadTooLarge()
-    if isinstance(exc, BadHttpMethod):
+    if isinstance(exc, BadHttpMethod) and _REQUEST_LINE.search(exc.message):
         return NotImplementedByProxy()
     if exc is not None and "Too many headers" in str(exc):
         return RequestHeadTooLarge()

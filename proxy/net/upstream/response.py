@@ -1,0 +1,181 @@
+"""Reads responses out of bytes: heads, body pieces, where a message ends, and what is no HTTP.
+
+No transport and no loop in here: `Connection` feeds it what arrived and looks at what came of it. httptools calls a 1xx
+a whole message, cannot be told that the request was HEAD, knows no end of input and limits nothing; what looks
+roundabout below is there for these four. Source: RFC 9112 sections 4, 6 and 7.
+"""
+
+from collections.abc import Callable
+
+import httptools
+
+from proxy.core.answer import Body, response_body
+from proxy.core.errors import ProxyError, ResponseHeadTooLarge, ResponseMalformed, UpgradeFailed
+from proxy.core.message import Field, Framing, ResponseHead, persists
+
+MAX_INTERIM = 32
+
+OnInterim = Callable[[ResponseHead], None]
+
+
+class ResponseReader:
+    """The responses of one connection, one after the other. `begin` before each.
+
+    `pieces` are body bytes that nobody has taken yet; whoever takes them clears the list. `keep_alive` is whether the
+    connection may be used again, as far as the response tells.
+    """
+
+    __slots__ = (
+        "_fields",
+        "_head_bytes",
+        "_interims",
+        "_limit",
+        "_method",
+        "_on_interim",
+        "_overhead_bytes",
+        "_parser",
+        "_reason",
+        "body",
+        "complete",
+        "head",
+        "keep_alive",
+        "on_body",
+        "pieces",
+    )
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        # httptools takes its callbacks from attributes: a list's own method spares a Python call per chunk.
+        self.on_body = self.pieces.append
+        self._parser: httptools.HttpResponseParser | None = None
+        self.begin(b"", None, None)
+        self.complete = True
+
+    def begin(self, method: bytes, head_limit: int | None, on_interim: OnInterim | None) -> None:
+        """What comes from now on answers a request with this method. `head_limit` is in bytes, None is none."""
+        self._method, self._limit, self._on_interim = method, head_limit, on_interim
+        self._fields: list[Field] = []
+        self._reason = b""
+        self._head_bytes = self._overhead_bytes = self._interims = 0
+        self.head: ResponseHead | None = None
+        self.body = Body(Framing.NONE)
+        self.complete = self.keep_alive = False
+        self.pieces.clear()
+
+    def release(self) -> None:
+        """Lets go of the parser, which refers to this object: such circles are only freed by the collector."""
+        self._parser = self._on_interim = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of the head has come."""
+        return self._head_bytes > 0
+
+    def feed(self, data: memoryview) -> ProxyError | None:
+        """Takes what arrived; the error is what is wrong with it. Good pieces before a fault are in `pieces`."""
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        if self.head is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            return self._mapped(error)
+        if self.pieces:
+            if self.body.framing is Framing.NONE:
+                self.keep_alive = False
+                self.pieces.clear()
+            self._overhead_bytes = 0
+            return None
+        return None if self.complete else self._too_much(len(data))
+
+    def end(self) -> bool:
+        """The upstream's bytes have ended cleanly. Returns whether that completes the response."""
+        if self.complete or self.head is None or self.body.framing is not Framing.CLOSE:
+            return False
+        self.complete = True
+        return True
+
+    def _too_much(self, read: int) -> ProxyError | None:
+        """What to say of a read without a body byte: heads, chunk extensions and trailers have to end some time."""
+        if self.head is not None:
+            self._overhead_bytes += read
+        over = self._overhead_bytes if self.head is not None else self._head_bytes
+        return ResponseHeadTooLarge() if self._limit is not None and over > self._limit else None
+
+    def _mapped(self, error: Exception) -> ProxyError | None:
+        """Ours for the parser's; None where the response had ended before the fault."""
+        if self.complete:
+            self.keep_alive = False
+            return None
+        if isinstance(error, httptools.HttpParserUpgrade):
+            return UpgradeFailed()
+        cause = error.__context__
+        return cause if isinstance(cause, ProxyError) else ResponseMalformed()
+
+    # httptools' callbacks. What they raise comes out of feed_data as the context of a HttpParserError.
+
+    def on_message_begin(self) -> None:
+        """The first byte of a response, or of something after it that nobody asked for."""
+        if self.complete:
+            self.keep_alive = False
+
+    def on_status(self, reason: bytes) -> None:
+        """A part of the reason phrase."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; those of a trailer section are dropped.
+
+        Empty names and control characters never come here: the parser refuses them.
+        """
+        if self.head is None:
+            self._fields.append((name.lower(), name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """A head is whole: interim ones are told and forgotten."""
+        parser = self._parser
+        assert parser is not None
+        if self.head is not None:
+            raise ResponseMalformed
+        version = parser.get_http_version()
+        head = ResponseHead(
+            parser.get_status_code(), self._reason, (1, 0) if version == "1.0" else (1, 1), tuple(self._fields)
+        )
+        self._fields, self._reason = [], b""
+        self._check(head, version)
+        if head.status < 200:
+            if head.status != 101:  # httptools raises HttpParserUpgrade for it
+                self._interim(head)
+            return
+        self.body = response_body(self._method, head)
+        self.head = head
+        if self.body.framing is Framing.NONE:
+            # The parser may wait for a body that does not come (HEAD): leave it, the next response gets a new one.
+            self.complete = True
+            self.keep_alive = persists(head)
+            self._parser = None
+        else:
+            self.keep_alive = parser.should_keep_alive()
+
+    def on_message_complete(self) -> None:
+        """The end of a message, an interim one included."""
+        if self.head is not None:
+            self.complete = True
+
+    def _check(self, head: ResponseHead, version: str) -> None:
+        if version not in ("1.1", "1.0") or not 100 <= head.status <= 999:
+            raise ResponseMalformed
+        if self._limit is None or self._head_bytes <= self._limit:
+            return
+        # What was read may hold a part of the body: count the head alone.
+        if sum(len(name) + len(value) + 4 for _, name, value in head.fields) > self._limit:
+            raise ResponseHeadTooLarge
+
+    def _interim(self, head: ResponseHead) -> None:
+        self._interims += 1
+        if self._interims > MAX_INTERIM:
+            raise ResponseMalformed
+        self._head_bytes = 0
+        if self._on_interim is not None:
+            self._on_interim(head)
