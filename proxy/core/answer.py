@@ -37,13 +37,15 @@ def response_body(method: bytes, head: ResponseHead) -> Body:
 
     Errors: TransferCodingUnknown, ResponseMalformed for a length that is none.
     """
-    lengths = values(head.fields, b"content-length")
-    if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) <= 18)):
+    lengths, codings = [], []
+    for key, _, value in head.fields:
+        if key == b"content-length":
+            lengths.append(value)
+        elif key == b"transfer-encoding":
+            codings.append(value)
+    if lengths and (codings or len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18):
         raise ResponseMalformed
     length = int(lengths[0]) if lengths else None
-    codings = values(head.fields, b"transfer-encoding")
-    if codings and lengths:
-        raise ResponseMalformed
     if method == b"HEAD" or head.status in message.BODYLESS_STATUSES:
         return Body(Framing.NONE, length)
     if codings:
@@ -70,10 +72,10 @@ def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
         fields = _undone(fields)
     if stream:
         fields = streams.hints(fields)
-    fields = [entry for entry in route.response_rules.apply(fields) if entry[0] != b"content-length"]
+    fields = route.response_rules.apply(fields)
     body = _client_body(request, upstream_body, changed=coding is not None)
-    if body.length is not None and head.status != 204:
-        fields.append(field(b"Content-Length", b"%d" % body.length))
+    if body.length is None or head.status == 204:
+        fields = [entry for entry in fields if entry[0] != b"content-length"]
     if body.framing is Framing.CHUNKED:
         fields.append(_CHUNKED)
     return Answer(head.status, head.reason, fields, body, Decode(coding) if coding else None, stream)

@@ -61,9 +61,14 @@ def authority(request: RequestHead, absolute: bytes | None) -> bytes:
     if len(hosts) > 1 or (request.version >= (1, 1) and (not hosts or not hosts[0])):
         raise ClientError("The request needs exactly one Host that is not empty.")
     host = hosts[0] if absolute is None and hosts else absolute or b""
-    if host and not _AUTHORITY.match(host):
+    if host and not _is_authority(host):
         raise ClientError("The Host is not a name with an optional port.")
     return host
+
+
+@functools.lru_cache(maxsize=256)
+def _is_authority(host: bytes) -> bool:
+    return _AUTHORITY.match(host) is not None
 
 
 def check_host(host: bytes, hosts: Hosts) -> None:

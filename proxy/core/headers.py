@@ -38,10 +38,13 @@ RESPONSE_DROPPED = HOP_BY_HOP | {
 }
 
 
-def end_to_end(fields: Fields, dropped: frozenset[bytes]) -> list[Field]:
-    """The fields that travel on: neither in `dropped` nor named by any Connection line, in their order."""
+def end_to_end(fields: Fields, dropped: frozenset[bytes], names: frozenset[bytes] | None = None) -> list[Field]:
+    """The fields that travel on: neither in `dropped` nor named by any Connection line, in their order.
+
+    `names` are the lower-case names that occur, where that is known.
+    """
     result = [entry for entry in fields if entry[0] not in dropped]
-    if len(result) < len(fields):
+    if len(result) < len(fields) and (names is None or b"connection" in names):
         options = members(values(fields, b"connection"))
         if options:
             named = set(options) - FRAMING

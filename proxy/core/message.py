@@ -6,6 +6,7 @@ Source: RFC 9110 section 5, RFC 9112 sections 2 to 6.
 
 from enum import Enum
 from http import HTTPStatus
+from itertools import chain
 from typing import NamedTuple
 
 # (lower-case name, name as received, value): compared by the first, sent as the other two. Lower-casing once, when the
@@ -96,6 +97,11 @@ class RequestHead(NamedTuple):
         lines = sum([len(name) + len(value) for _, name, value in self.fields])
         return len(self.method) + len(self.target) + 12 + lines + 4 * len(self.fields)
 
+    def is_over(self, limit: int) -> bool:
+        """Whether the head is larger than this. Most are so small that a rough count, which is too high, says no."""
+        rough = len(self.target) + 64 + 4 * len(self.fields) + sum(map(len, chain.from_iterable(self.fields)))
+        return rough > limit and self.size > limit
+
 
 def request_head(method: bytes, target: bytes, version: tuple[int, int], fields: Fields, peer: Peer) -> RequestHead:
     """A request head from its parts."""
@@ -125,7 +131,7 @@ def phrase(status: int) -> bytes:
 def request_bytes(method: bytes, target: bytes, fields: list[Field]) -> bytes:
     """An HTTP/1.1 request head, ready to be written."""
     lines = [b"%b %b HTTP/1.1" % (method, target)]
-    lines += [b"%b: %b" % (name, value) for _, name, value in fields]
+    lines += [name + b": " + value for _, name, value in fields]
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
@@ -133,6 +139,6 @@ def request_bytes(method: bytes, target: bytes, fields: list[Field]) -> bytes:
 def response_bytes(status: int, reason: bytes, fields: list[Field]) -> bytes:
     """An HTTP/1.1 response head, ready to be written. Each side is sent our own version: RFC 9112 section 2.3."""
     lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-    lines += [b"%b: %b" % (name, value) for _, name, value in fields]
+    lines += [name + b": " + value for _, name, value in fields]
     lines.append(b"\r\n")
     return b"\r\n".join(lines)

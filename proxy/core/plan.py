@@ -4,6 +4,7 @@ The order of the checks is the design: cheap and unforgeable first, a secret las
 """
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import NamedTuple
 
 from proxy.core import cors, forwarding, guard, headers, routes, streams, target
@@ -31,6 +32,11 @@ class Proxy:
     routes: tuple[routes.Route, ...]
     hosts: guard.Hosts | None = guard.Hosts()
     trusted: forwarding.Trusted = forwarding.Trusted()
+    via: Field = dataclass_field(init=False)
+    """What Via says where nobody said anything before."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "via", forwarding.via([], self.instance)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         host = guard_host(proxy, request, asked.authority)
         if asked.authority is not None:
             request = request.for_host(host)  # which replaces what Host says: RFC 9112 section 3.2.2
-        if request.method == b"OPTIONS" and request.first(b"max-forwards") == b"0":
+        if request.method == b"OPTIONS" and (request.first(b"max-forwards") or b"1").strip(b"0") == b"":
             return _OPTIONS
         route = _route(proxy, request, host, asked.path)
         _check(proxy, route, request, asked, host, body_bytes)
@@ -144,7 +150,7 @@ def _check(
 ) -> None:
     """What a route refuses. Errors: ClientError and its kinds, LoopDetected."""
     limits = route.limits
-    if limits.request_head is not None and request.size > limits.request_head:
+    if limits.request_head is not None and request.is_over(limits.request_head):
         raise RequestHeadTooLarge
     if limits.request_body is not None and body_bytes is not None and body_bytes > limits.request_body:
         raise RequestBodyTooLarge
@@ -207,10 +213,10 @@ def _request_fields(
     proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes, framing: Framing
 ) -> list[Field]:
     """Strip, tell, apply the rules, inject: in this order, so that nothing a client names can undo what comes after."""
-    fields = headers.end_to_end(request.fields, route.request_dropped)
+    fields = headers.end_to_end(request.fields, route.request_dropped, request.names)
     fields = forwarding.apply(fields, request, route.forwarding, proxy.trusted)
     if route.forwarding.via:
-        fields = forwarding.via(fields, proxy.instance)
+        fields = forwarding.via(fields, proxy.instance) if b"via" in request.names else [*fields, proxy.via]
     if route.stream.decode and streams.may_stream(request, route.stream) and not streams.refuses_identity(request):
         fields = headers.replace(fields, _IDENTITY)
     fields = route.request_rules.apply(fields)

@@ -29,7 +29,7 @@ def level(exchange: Exchange) -> str:
 
 
 def fields(exchange: Exchange) -> dict[str, Value]:
-    """What the line says, in its order; None is unknown or does not apply. Times are milliseconds since the start."""
+    """What a JSON line says, in its order; None is unknown or does not apply. Times are ms since the start."""
     started = exchange.started
     return {
         "time": timestamp(exchange.wall_time),
@@ -58,18 +58,41 @@ def _milliseconds(since: float, until: float | None) -> float | None:
     return None if until is None else round((until - since) * 1000, 1)
 
 
-def text(line: dict[str, Value]) -> str:
-    """The line as `key=value` pairs; what does not apply is left out."""
-    return " ".join(
-        [
-            f"{key}={json.dumps(value) if type(value) is str and not _PLAIN.match(value) else value}"
-            for key, value in line.items()
-            if value is not None
-        ]
+def json_line(exchange: Exchange) -> str:
+    """The line as one JSON object."""
+    return json.dumps(fields(exchange))
+
+
+def text_line(exchange: Exchange) -> str:
+    """The line as `key=value` pairs, the same as in JSON; what does not apply is left out.
+
+    Written out, because it is made for every request: a quarter of what a loop over `fields` costs. Only a route's name
+    and a target can hold anything that needs quotes.
+    """
+    ex, started = exchange, exchange.started
+    return (
+        f"time={timestamp(ex.wall_time)} level={level(ex)}"
+        f"{f' route={_quoted(ex.route)}' if ex.route else ''}"
+        f"{f' client={ex.client}' if ex.client else ''}"
+        f" method={ex.method} target={_quoted(redact.target(ex.target))}"
+        f"{f' status={ex.status}' if ex.status else ''}"
+        f" outcome={ex.outcome}"
+        f"{f' code={ex.code}' if ex.code else ''}"
+        f"{f' stream={ex.stream}' if ex.stream else ''}"
+        f"{f' head_ms={(ex.head_at - started) * 1000:.1f}' if ex.head_at is not None else ''}"
+        f"{f' ttfb_ms={(ex.first_byte_at - started) * 1000:.1f}' if ex.first_byte_at is not None else ''}"
+        f" duration_ms={(ex.ended - started) * 1000:.1f} bytes_in={ex.bytes_in} bytes_out={ex.bytes_out}"
+        f" max_gap_ms={ex.max_gap * 1000:.1f}"
+        f"{f' upstream={ex.upstream}' if ex.upstream else ''}"
+        f" attempts={ex.attempts} request_id={ex.request_id}"
     )
 
 
-FORMATS: dict[str, Callable[[dict[str, Value]], str]] = {"text": text, "json": json.dumps}
+def _quoted(value: str) -> str:
+    return value if _PLAIN.match(value) else json.dumps(value)
+
+
+FORMATS: dict[str, Callable[[Exchange], str]] = {"text": text_line, "json": json_line}
 
 
 class AccessLog:
@@ -97,7 +120,7 @@ class AccessLog:
             self._timer = None
         waiting, self._waiting = self._waiting, []
         try:
-            self._stream.write("".join([f"{self._format(fields(exchange))}\n" for exchange in waiting]))
+            self._stream.write("".join([f"{self._format(exchange)}\n" for exchange in waiting]))
             self._stream.flush()
         except (OSError, ValueError):
             return

@@ -6,6 +6,11 @@ import logging
 from datetime import UTC, datetime
 
 
+def _escaped(value: object) -> str:
+    """JSON in visible ASCII: terminals act on more than what JSON has to escape."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
 def timestamp(seconds: float) -> str:
     """Wall-clock seconds as ISO 8601 in UTC, to the millisecond."""
     whole = int(seconds)
@@ -32,5 +37,5 @@ class LineFormatter(logging.Formatter):
             message = f"{message}\n{self.formatException(record.exc_info)}"
         line = {"time": timestamp(record.created), "level": record.levelname.lower(), "message": message}
         if self._json:
-            return json.dumps(line, ensure_ascii=False)
-        return f"time={line['time']} level={line['level']} message={json.dumps(message, ensure_ascii=False)}"
+            return _escaped(line)
+        return f"time={line['time']} level={line['level']} message={_escaped(message)}"

@@ -57,6 +57,7 @@ class Handler:
             self._fail(client, exchange, OwnError(), None)
         finally:
             self.clients.discard(client)
+            client.connection.body = None
             if self._quiet is not None and not self.clients:
                 self._quiet.set()
             self._end(exchange)
