@@ -131,7 +131,7 @@ def _turned(location: Field, forward: Forward) -> Field:
         return key, name, _ours(value, route) or value
     else:
         return location
-    path = _ours(rest or b"/", route)
+    path = _ours(rest if rest.startswith(b"/") else b"/" + rest, route)
     if path is None:
         return location
     own = b"https" if forward.request.peer.secure else b"http"

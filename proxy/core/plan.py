@@ -90,7 +90,7 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         host = guard_host(proxy, request, asked.authority)
         if asked.authority is not None:
             request = request.for_host(host)  # which replaces what Host says: RFC 9112 section 3.2.2
-        if request.method == b"OPTIONS" and (request.first(b"max-forwards") or b"1").strip(b"0") == b"":
+        if request.method == b"OPTIONS" and _hops_left(request.first(b"max-forwards")) == 0:
             return _OPTIONS
         route = _route(proxy, request, host, asked.path)
         _check(proxy, route, request, asked, host, body_bytes)
@@ -156,6 +156,8 @@ def _check(
         raise RequestBodyTooLarge
     if b"expect" in request.names and not _can_be_met(request):
         raise ExpectationFailed
+    if b"upgrade" in request.names and _is_handshake(request):
+        raise RequestRefused("WebSocket is not tunnelled on this route.")
     if target.leaves(_below_prefix(route, asked.path)):
         raise ClientError("The path leaves the route it belongs to.")
     if route.credential:
@@ -165,6 +167,12 @@ def _check(
             guard.check_origin(request, host, proxy.hosts, route.cors)
     if forwarding.has_passed(request, proxy.instance):
         raise LoopDetected
+
+
+def _is_handshake(request: RequestHead) -> bool:
+    """Whether a client asks for a WebSocket; any other upgrade is dropped and the request goes on. RFC 6455 4.1."""
+    wanted = members(request.values(b"upgrade"))
+    return request.method == b"GET" and request.version >= (1, 1) and b"websocket" in wanted
 
 
 def _can_be_met(request: RequestHead) -> bool:
@@ -243,7 +251,13 @@ def _request_fields(
 def _one_less(max_forwards: Field) -> Field:
     """Source: RFC 9110 section 7.6.2."""
     key, name, value = max_forwards
-    return (key, name, b"%d" % (int(value) - 1)) if value.isdigit() and int(value) > 0 else max_forwards
+    left = _hops_left(value)
+    return (key, name, b"%d" % (left - 1)) if left else max_forwards
+
+
+def _hops_left(max_forwards: bytes | None) -> int | None:
+    """The number in Max-Forwards; None where there is none, or nothing that is one."""
+    return int(max_forwards) if max_forwards and max_forwards.isdigit() and len(max_forwards) <= 18 else None
 
 
 _IDENTITY = field(b"Accept-Encoding", b"identity")

@@ -4,11 +4,9 @@ One place for every output; what is recognised is the name of a thing, never its
 """
 
 import re
+from urllib.parse import unquote
 
-_SECRET_NAME = r"[^&=?#]*(?:key|token|secret|auth|signature|password)[^&=?#]*"
-_QUERY_VALUE = re.compile(rf"([?&]{_SECRET_NAME}=)[^&#]+", re.IGNORECASE)
-
-
+_SECRET_NAME = re.compile(r"key|token|secret|auth|sig|passw|credential|cookie|code", re.IGNORECASE)
 _USER_INFO = re.compile(r"//[^/?#@]*@")
 
 
@@ -16,4 +14,10 @@ def target(text: str) -> str:
     """A request target with user info and the values of secret-like query names replaced by an ellipsis."""
     if "@" in text:
         text = _USER_INFO.sub("//…@", text)
-    return _QUERY_VALUE.sub(r"\1…", text) if "?" in text else text
+    path, mark, query = text.partition("?")
+    return f"{path}?{'&'.join([_pair(pair) for pair in query.split('&')])}" if mark else path
+
+
+def _pair(pair: str) -> str:
+    name, mark, value = pair.partition("=")
+    return f"{name}=…" if mark and value and _SECRET_NAME.search(unquote(name)) else pair

@@ -130,7 +130,7 @@ class Handler:
         self._upstreams.sweeper.add(clocks)
         try:
             connection, head = await call.open(client.interim)
-            exchange.head_at = time.monotonic()
+            exchange.head_at = connection.head_at
             decided = answer(forward, head, connection.body)
             exchange.status, exchange.stream = decided.status, decided.stream or ""
             relay = Relay(client, connection, clocks, exchange)

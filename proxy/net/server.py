@@ -4,7 +4,10 @@ aiohttp parses, limits, keeps alive and terminates TLS; it has no part in routin
 """
 
 import asyncio
+import errno
+import os
 import re
+import socket
 import ssl
 from typing import Any, cast
 
@@ -139,6 +142,16 @@ class Server(web.Server):
         return ClientConnection(self, **self._options)
 
 
+def _refuse_taken(path: str) -> None:
+    """Both loops replace a socket file without asking whether somebody listens behind it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
 async def listen(
     server: Server, host: str | None, port: int, path: str | None, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
@@ -149,6 +162,7 @@ async def listen(
     loop = asyncio.get_running_loop()
     shutdown_s = _TLS_SHUTDOWN_S if tls else None
     if path is not None:
+        _refuse_taken(path)
         return await loop.create_unix_server(server, path, ssl=tls, backlog=BACKLOG, ssl_shutdown_timeout=shutdown_s)
     return await loop.create_server(
         server, host, port, ssl=tls, backlog=BACKLOG, reuse_address=True, ssl_shutdown_timeout=shutdown_s

@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_write_waiter",
         "born",
+        "head_at",
         "idle_since",
         "last_read_at",
         "request_sent",
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
         self.born = time.monotonic()
-        self.idle_since = self.last_read_at = 0.0
+        self.idle_since = self.last_read_at = self.head_at = 0.0
         self.request_sent = True
 
     # The exchange, called by the handler and the pool.
@@ -220,6 +221,7 @@ class Connection(asyncio.Protocol):
                 self._receiver.receive(body, reader.complete)
         elif reader.head is not None:
             if self._head_waiter is not None and not self._head_waiter.done():
+                self.head_at = self.last_read_at
                 self._head_waiter.set_result(None)
             if sum(map(len, pieces)) > HELD_BYTES:
                 self.pause()

@@ -1,0 +1,45 @@
+"""`streamsafe demo`: one command, one URL, a page and streams that come through the proxy."""
+
+import signal
+
+import aiohttp
+
+from .conftest import Serve, Told
+
+
+async def test_the_demo_prints_its_url_serves_its_page_and_streams_through_the_proxy(
+    launch: Serve, session: aiohttp.ClientSession
+) -> None:
+    command = launch("demo", "--listen", "127.0.0.1:0")
+    url = (await command.wait_match(r"^The demo is at (http://127\.0\.0\.1:\d+)/ \(Ctrl-C ends it\)\.$"))[1]
+    assert url in command.stdout
+    async with session.get(f"{url}/") as page:
+        assert page.status == 200
+        assert page.content_type == "text/html"
+        assert "streamsafe" in await page.text()
+    async with session.get(f"{url}/demo/config") as answer:
+        assert (await answer.json())["proxied"] is True
+    told = await Told().read(session, url, pace=25, tokens=15)
+    assert told.is_whole
+    assert len(told.tokens) == 15
+    assert told.arrivals[0] < 0.25
+    assert told.arrivals[-1] - told.arrivals[0] > 0.35
+    command.signal(signal.SIGINT)
+    assert await command.wait_end(within_s=5) == 0
+    assert command.stdout.count("\n") == 1
+
+
+async def test_the_demo_is_refused_a_listen_address_that_is_none(launch: Serve) -> None:
+    command = launch("demo", "--listen", "nowhere")
+    assert await command.wait_end() == 2
+    assert command.stderr.startswith("command line: listen: expected HOST:PORT")
+    assert command.stderr.count("\n") == 1
+
+
+async def test_the_page_of_the_demo_answers_only_for_names_of_this_machine(
+    launch: Serve, session: aiohttp.ClientSession
+) -> None:
+    command = launch("demo", "--listen", "127.0.0.1:0")
+    url = (await command.wait_match(r"^The demo is at (http://[\d.:]+)/"))[1]
+    async with session.get(f"{url}/", headers={"Host": "rebound.example"}) as answer:
+        assert answer.status == 421

@@ -1,0 +1,1 @@
+"""Tests of proxy.core: tables of decisions, and laws where one holds for every input."""

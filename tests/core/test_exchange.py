@@ -1,0 +1,92 @@
+"""Rules of what observers are told: who ended an exchange, and that the first failure counts."""
+
+import typing
+
+import pytest
+
+from proxy.core import errors
+from proxy.core.errors import ClientGone, ConnectionTerminated, Draining, ProxyError, RequestRefused
+from proxy.core.exchange import Exchange, Outcome
+from tests.core.test_errors import EVERY
+
+OUTCOMES = {
+    "ClientGone": "client_closed",
+    "ClientStalled": "client_stalled",
+    "Draining": "drained",
+    "UpstreamTimeout": "upstream_timeout",
+    "ConnectTimeout": "upstream_timeout",
+    "BodyTimeout": "upstream_timeout",
+    "UploadTimeout": "upstream_timeout",
+    "TotalTimeout": "upstream_timeout",
+    "UpstreamError": "upstream_aborted",
+    "DnsError": "upstream_aborted",
+    "ConnectionRefused": "upstream_aborted",
+    "DestinationUnroutable": "upstream_aborted",
+    "TlsProtocolError": "upstream_aborted",
+    "TlsCertificateError": "upstream_aborted",
+    "TlsAlertReceived": "upstream_aborted",
+    "ConnectionTerminated": "upstream_aborted",
+    "ResponseIncomplete": "upstream_aborted",
+    "ResponseMalformed": "upstream_aborted",
+    "ResponseHeadTooLarge": "upstream_aborted",
+    "TransferCodingUnknown": "upstream_aborted",
+    "ContentCodingBroken": "upstream_aborted",
+    "UpgradeFailed": "upstream_aborted",
+}
+
+
+def begun(**changes: typing.Any) -> Exchange:
+    return Exchange(request_id="1", wall_time=0.0, started=0.0, **changes)
+
+
+@pytest.mark.parametrize("error", EVERY, ids=lambda error: error.__name__)
+def test_every_failure_has_its_outcome_and_its_code(error: type[ProxyError]) -> None:
+    """MUST. A14, O6: what neither the client's leaving, nor the upstream, nor a stop has caused was refused."""
+    exchange = begun()
+    exchange.failed(error())
+    assert exchange.outcome == OUTCOMES.get(error.__name__, "refused")
+    assert exchange.code == error.token
+    assert exchange.outcome in typing.get_args(Outcome)
+
+
+def test_an_exchange_is_complete_unless_something_failed() -> None:
+    """MUST. O6."""
+    exchange = begun()
+    assert (exchange.outcome, exchange.code, exchange.status) == ("complete", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome", "code"),
+    [
+        (ConnectionTerminated(), ClientGone(), "upstream_aborted", "connection_terminated"),
+        (ClientGone(), ConnectionTerminated(), "client_closed", "client_closed"),
+        (Draining(), ClientGone(), "drained", "connection_limit_reached"),
+        (RequestRefused(), errors.OwnError(), "refused", "http_request_denied"),
+    ],
+    ids=["upstream, then client", "client, then upstream", "stop, then client", "refused, then our own"],
+)
+def test_the_first_failure_counts_as_the_others_follow_from_it(
+    first: ProxyError, second: ProxyError, outcome: str, code: str
+) -> None:
+    """MUST. A14, D4: one failure, one side."""
+    exchange = begun()
+    exchange.failed(first)
+    status = exchange.status
+    exchange.failed(second)
+    assert (exchange.outcome, exchange.code, exchange.status) == (outcome, code, status)
+
+
+@pytest.mark.parametrize(("status", "logged"), [(0, 499), (200, 200)], ids=["unanswered", "answered"])
+def test_a_client_that_left_is_499_unless_it_had_an_answer(status: int, logged: int) -> None:
+    """MUST. D3."""
+    exchange = begun(status=status)
+    exchange.failed(ClientGone())
+    assert exchange.status == logged
+
+
+@pytest.mark.parametrize("error", [ConnectionTerminated(), RequestRefused(), Draining()], ids=lambda error: error.token)
+def test_no_other_failure_says_what_was_answered(error: ProxyError) -> None:
+    """MUST. O6: whoever writes the answer knows its status."""
+    exchange = begun()
+    exchange.failed(error)
+    assert exchange.status == 0
