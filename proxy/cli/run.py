@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
@@ -37,6 +38,7 @@ def run(prepare: Callable[[], AbstractAsyncContextManager[Config]], started: Cal
 
     `prepare` gives the configuration, once the loop runs; `started` is told when everything listens.
     """
+    _open_standard_streams()
     _raise_file_limit()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(prepare, started))
@@ -108,6 +110,17 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def _open_standard_streams() -> None:
+    """Opens /dev/null where a parent closed 0, 1 or 2: our sockets would get their numbers, and the log's bytes."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _raise_file_limit() -> None:

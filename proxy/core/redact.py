@@ -7,7 +7,7 @@ import re
 from urllib.parse import unquote
 
 _SECRET_NAME = re.compile(r"key|token|secret|auth|sig|passw|credential|cookie|code", re.IGNORECASE)
-_USER_INFO = re.compile(r"//[^/?#@]*@")
+_USER_INFO = re.compile(r"//[^/?#]*@")
 
 
 def target(text: str) -> str:

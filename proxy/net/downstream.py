@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # How long bytes that were received before a failure may take to reach the client.
 FLUSH_S = 5.0
+# Up to here a chunk is put together by copying; beyond, it is handed over in three pieces, which uvloop sends in one
+# call: a stalled client then costs 0.5 MiB less.
+COPIED_BYTES = 16 * 1024
 _CLOSE = field(b"Connection", b"close")
 
 
@@ -94,7 +97,10 @@ class ChunkedSink(Sink):
 
     def write(self, data: bytes) -> None:
         """Sends body bytes as a chunk; there have to be some, as an empty chunk is the end. Runs once per event."""
-        if self._head:
+        if len(data) > COPIED_BYTES:
+            self._transport.writelines([b"%b%x\r\n" % (self._head, len(data)), data, b"\r\n"])
+            self._head = b""
+        elif self._head:
             self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data))
             self._head = b""
         else:

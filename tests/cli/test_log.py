@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -215,6 +216,27 @@ async def test_nothing_else_of_a_request_can_break_a_line_either(serve: Serve, e
     assert len(lines) == len(requests)
     assert command.stderr.replace("\n", "").isprintable()
     assert {line["client"] for line in lines} == {"127.0.0.1"}
+
+
+async def test_what_a_trusted_proxy_passes_on_cannot_break_a_line(serve: Serve, echo: Echo, tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(f"trusted_proxies: [127.0.0.1]\nroutes: [{{upstream: '{echo.url}'}}]\n")
+    command = serve("-c", str(file))
+    url = await command.wait_url()
+    hops = [
+        b'192.0.2.1" a=b',
+        b"192.0.2.1 level=error",
+        b"::1%x level=error",
+        b"fe80::1\\",
+        b"192.0.2.7",
+        b"[2001:db8::1]",
+    ]
+    for hop in hops:
+        request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: " + hop + b"\r\n\r\n"
+        assert (await send(url, request)).startswith(b"HTTP/1.1 200 ")
+    clients = [line["client"] for line in await exchanges(command, len(hops))]
+    assert clients[-2:] == ["192.0.2.7", "2001:db8::1"]
+    assert set(clients[:-2]) <= {"127.0.0.1", "::1"}
 
 
 async def test_secrets_in_a_query_and_in_fields_are_not_logged(

@@ -3,7 +3,8 @@
 import asyncio
 import io
 import json
-from typing import Any
+import re
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,29 @@ def test_no_text_from_outside_leaves_its_place_in_the_line(form: str, text: str)
     assert line.isprintable()
     if form == "json":
         assert json.loads(line)["route"] == (text or None)
+
+
+moment = st.none() | st.floats(100, 1e6)
+
+
+@given(
+    route=st.text(),
+    target=st.text(),
+    status=st.sampled_from([0, 200, 404]),
+    times=st.tuples(moment, moment),
+    gap=st.floats(0, 600),
+    outcome=st.sampled_from(get_args(Outcome)),
+)
+def test_text_and_json_say_the_same(
+    route: str, target: str, status: int, times: tuple[float | None, float | None], gap: float, outcome: Outcome
+) -> None:
+    made = exchange(route=route, target=target, status=status, head_at=times[0], first_byte_at=times[1])
+    made.max_gap, made.outcome = gap, outcome
+    pairs = re.findall(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S+)(?: |$)', FORMATS["text"](made))
+    said = {name: json.loads(value) if value.startswith('"') else value for name, value in pairs}
+    expected = json.loads(FORMATS["json"](made))
+    assert said == {name: str(value) for name, value in expected.items() if value is not None}
+    assert list(said) == [name for name in NAMES.split() if name in said]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class ResponseReader:
         """Whether a byte of the head has come."""
         return self._head_bytes > 0
 
-    def feed(self, data: bytes) -> ProxyError | None:
+    def feed(self, data: memoryview) -> ProxyError | None:
         """Takes what arrived; the error is what is wrong with it. Good pieces before a fault are in `pieces`."""
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)

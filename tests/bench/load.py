@@ -1,0 +1,251 @@
+"""The clients of the bench: opens connections through a proxy, reads, checks that all arrived whole, and counts.
+
+Started as `python -m tests.bench.load KIND ARGUMENTS`, ARGUMENTS being a JSON object; prints a JSON object whose
+`faults` says what was spoiled. Latency is from the origin's write to our read, in microseconds, so it holds our own and
+the origin's share: what a proxy adds is the difference to a run without one.
+"""
+
+import array
+import asyncio
+import json
+import re
+import sys
+import time
+from typing import Any
+
+import httptools
+
+from . import account, single
+from .loop import run
+from .origin import DONE, EVENT_TAIL, JSON
+
+EVENT_FORM = re.compile(rb'data: \{"n":(\d+),"at":(\d+)' + re.escape(EVENT_TAIL))
+END = DONE.removesuffix(b"\n\n")
+QUESTION = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+OPENING_LIMIT_S = 30
+AT_ONCE = 50  # connections being opened; more would only fill a backlog
+SETTLE_S = 0.5  # after the start of the events, before what is counted
+
+
+class Board:
+    """What all streams of a run have in common."""
+
+    def __init__(self, wanted: int, streams: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.wanted = wanted
+        self.latencies_ns = array.array("q")
+        self.faults: list[str] = []
+        self.heads_missing = self.ends_missing = streams
+        self.opened, self.ended = loop.create_future(), loop.create_future()
+
+    @property
+    def events(self) -> int:
+        return len(self.latencies_ns)
+
+    def head_came(self) -> None:
+        """One more stream has its head."""
+        self.heads_missing -= 1
+        if not self.heads_missing:
+            self.opened.set_result(None)
+
+    def stream_ended(self) -> None:
+        """One more stream is over, well or not."""
+        self.ends_missing -= 1
+        if not self.ends_missing and not self.ended.done():
+            self.ended.set_result(None)
+
+
+class Stream(asyncio.Protocol):
+    """One event stream: every event has to come, whole and in order, then [DONE], then the end of the body."""
+
+    def __init__(self, board: Board, request: bytes) -> None:
+        self.board, self.request = board, request
+        self.parser = httptools.HttpResponseParser(self)
+        self.seen, self.rest = 0, b""
+        self.done = self.over = self.has_head = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.now_ns = time.monotonic_ns()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.end(f"not HTTP: {error}")
+
+    def on_headers_complete(self) -> None:
+        self.has_head = True
+        if (status := self.parser.get_status_code()) != 200:
+            self.end(f"answered with {status}")
+        self.board.head_came()
+
+    def on_body(self, body: bytes) -> None:
+        *events, self.rest = (self.rest + body).split(b"\n\n")
+        for event in events:
+            match = EVENT_FORM.fullmatch(event)
+            if match and int(match[1]) == self.seen:
+                self.seen += 1
+                self.board.latencies_ns.append(self.now_ns - int(match[2]))
+            elif event == END and self.seen == self.board.wanted:
+                self.done = True
+            else:
+                self.end(f"event {self.seen} expected, {event[:40]!r} found")
+
+    def on_message_complete(self) -> None:
+        whole = self.done and not self.rest
+        self.end(None if whole else f"ended after {self.seen} of {self.board.wanted} events")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.end(f"cut after {self.seen} of {self.board.wanted} events: {exc or 'closed'}")
+
+    def end(self, fault: str | None) -> None:
+        """The first call counts; a fault on the way is one for the report."""
+        if self.over:
+            return
+        self.over = True
+        if fault:
+            self.board.faults.append(fault)
+        if not self.has_head:
+            self.has_head = True
+            self.board.head_came()
+        self.board.stream_ended()
+        self.transport.close()
+
+
+async def streams(port: int, origin: int, pids: list[int], count: int, events: int, hz: float) -> dict[str, Any]:
+    """Opens `count` streams, starts them together, and takes the account of `pids` while all of them run."""
+    loop, board = asyncio.get_running_loop(), Board(events, count)
+    before_kib = account.rss_kib(pids)
+    group = f"{port}-{time.monotonic_ns()}"
+    head = (
+        f"POST /events?group={group}&n={events}&hz={hz:g} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {len(QUESTION)}\r\n\r\n"
+    )
+    request = head.encode() + QUESTION
+    try:
+        async with asyncio.timeout(OPENING_LIMIT_S):
+            for first in range(0, count, AT_ONCE):
+                several = range(first, min(first + AT_ONCE, count))
+                opening = (loop.create_connection(lambda: Stream(board, request), "127.0.0.1", port) for _ in several)
+                await asyncio.gather(*opening)
+            await board.opened
+    except TimeoutError:
+        return {"faults": [f"{board.heads_missing} of {count} heads had not come after {OPENING_LIMIT_S} s"]}
+    started = await asyncio.to_thread(single.ask, origin, f"/go?group={group}")
+    if started["streams"] != count:
+        board.faults.append(f"the origin has {started['streams']} of {count} streams")
+    await asyncio.sleep(SETTLE_S)
+    cpu_s, counted, at = account.cpu_s(pids), board.events, time.monotonic()
+    await asyncio.sleep(events / hz - 1.5 * SETTLE_S)
+    cpu_s, counted, elapsed_s = account.cpu_s(pids) - cpu_s, board.events - counted, time.monotonic() - at
+    grown_kib = account.rss_kib(pids) - before_kib
+    _, late = await asyncio.wait([board.ended], timeout=30 + events / hz)
+    if late:
+        board.faults += ["not ended in time"] * board.ends_missing
+    return {
+        "faults": told(board.faults, count),
+        "events_lost": count * events - board.events,
+        "events_per_s": round(counted / elapsed_s),
+        "cpu_us_per_event": cpu_s / max(1, counted) * 1e6,
+        "kib_per_stream": grown_kib / count,
+        **percentiles(board.latencies_ns),
+    }
+
+
+def told(faults: list[str], count: int) -> list[str]:
+    """Says how many of the `count` were spoiled, and how the first ones were."""
+    return [f"{len(faults)} of {count}: {'; '.join(faults[:3])}"] if faults else []
+
+
+def percentiles(values_ns: "array.array[int]") -> dict[str, float]:
+    """`latency_p50_us` and so on."""
+    ordered = sorted(values_ns) or [0]
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+    return {
+        f"latency_{name}_us": ordered[min(len(ordered) - 1, int(len(ordered) * share))] / 1e3
+        for name, share in shares.items()
+    }
+
+
+class Caller(asyncio.Protocol):
+    """Sends a request, reads its answer, and again, until it is told to stop."""
+
+    def __init__(self, port: int) -> None:
+        self.request = f"GET /json HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+        self.parser = httptools.HttpResponseParser(self)
+        self.answers, self.faults, self.body = 0, 0, b""
+        self.stopping = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.faults += 1
+            self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.answers += 1
+        self.faults += self.parser.get_status_code() != 200 or self.body != JSON
+        self.body = b""
+        if self.stopping:
+            self.transport.close()
+        else:
+            self.transport.write(self.request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.faults += not self.stopping
+
+
+async def requests(port: int, connections: int, seconds: float) -> dict[str, Any]:
+    """Requests as fast as answers come, on kept connections, every body compared."""
+    loop, started = asyncio.get_running_loop(), time.monotonic()
+    opening = (loop.create_connection(lambda: Caller(port), "127.0.0.1", port) for _ in range(connections))
+    callers = [caller for _, caller in await asyncio.gather(*opening)]
+    await asyncio.sleep(seconds)
+    count, elapsed_s = sum(caller.answers for caller in callers), time.monotonic() - started
+    for caller in callers:
+        caller.stopping = True
+    await asyncio.sleep(0.1)
+    faults = sum(caller.faults for caller in callers)
+    return {
+        "faults": [f"{faults} failures in {count} requests"] if faults or not count else [],
+        "requests": sum(caller.answers for caller in callers),
+        "requests_per_s": count / elapsed_s,
+    }
+
+
+def main(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The result of one kind of load; a connection that breaks is a fault."""
+    try:
+        return measured(kind, arguments)
+    except (OSError, httptools.HttpParserError) as error:
+        return {"faults": [repr(error)]}
+
+
+def measured(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The result of one kind of load."""
+    match kind:
+        case "streams":
+            return run(streams(**arguments))
+        case "requests":
+            return run(requests(**arguments))
+        case "download":
+            return single.download(**arguments)
+        case "stalled":
+            return single.stalled(**arguments)
+        case "gone":
+            return single.gone(**arguments)
+    raise SystemExit(f"no such load: {kind}")
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], json.loads(sys.argv[2]))))

@@ -1,0 +1,161 @@
+"""What is measured, and in which units. A measure takes a freshly started subject and gives one row of figures.
+
+events     400 streams x 40 events/s: CPU microseconds per event; latency, and how much of it the proxy added
+requests   small JSON answers on 32 kept connections: requests per second on one core, CPU microseconds per request
+idle       2,000 open streams at 1 event/s: KiB of resident memory per stream, above that of the fresh process
+bulk       one download of 512 MiB: MB (10^6 bytes) per second, CPU microseconds per MiB
+stalled    a client stops reading a body of 1 GiB: KiB of memory more, KiB taken from the upstream meanwhile
+many       8,000 open streams at 1 event/s for 10 s: all events have to arrive
+gone       a client leaves a silent stream: milliseconds until the upstream's connection is closed
+start      seconds from exec to listening; resident MiB at rest
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import account
+from .subject import Spoiled, Subject, on_load_core
+
+Row = dict[str, Any]
+
+CONNECTIONS = 32
+REQUEST_SECONDS = 2
+WARM_UP_S = 0.3
+FILES_BESIDE = 200  # open files of a proxy that are not its streams'
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value of a row. `compared` is whether its ratio to a peer's means anything."""
+
+    key: str
+    label: str
+    digits: int = 1
+    compared: bool = True
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`take` measures a subject that may have `streams` open. `rounds` is how often, where nobody says."""
+
+    name: str
+    take: Callable[[Subject, int], Row]
+    figures: tuple[Figure, ...]
+    rounds: int = 1
+    streams: int = 0
+    direct: bool = False
+    """Measured without a proxy as well."""
+
+    def streams_within(self, files: int) -> int:
+        """How many streams a proxy may have open with that many files: a stream takes two."""
+        return min(self.streams, (files - FILES_BESIDE) // 2)
+
+
+def events(subject: Subject, streams: int) -> Row:
+    return _streams(subject, streams, events=120, hz=40)
+
+
+def idle(subject: Subject, streams: int) -> Row:
+    return _streams(subject, streams, events=4, hz=1)
+
+
+def many(subject: Subject, streams: int) -> Row:
+    return _streams(subject, streams, events=10, hz=1)
+
+
+def _streams(subject: Subject, count: int, events: int, hz: float) -> Row:
+    return subject.load("streams", origin=subject.origin, pids=subject.pids, count=count, events=events, hz=hz)
+
+
+def add_latencies(rows: dict[str, Row]) -> None:
+    """What each proxy added, as the difference of two percentiles: to the median exact, to the tail a fair guess."""
+    direct = rows["direct"]
+    for row in rows.values():
+        for share in ("p50", "p99", "p999"):
+            if row is not direct:
+                row[f"added_{share}_us"] = row[f"latency_{share}_us"] - direct[f"latency_{share}_us"]
+
+
+def requests(subject: Subject, _streams: int) -> Row:
+    """With wrk where it is installed, after a short run of our own loop that compares every body."""
+    subject.load("requests", connections=CONNECTIONS, seconds=WARM_UP_S)
+    before_s = account.cpu_s(list(subject.pids))
+    if shutil.which("wrk"):
+        row = _wrk(subject.port)
+    else:
+        row = subject.load("requests", connections=CONNECTIONS, seconds=REQUEST_SECONDS)
+    used_s = account.cpu_s(list(subject.pids)) - before_s
+    return {**row, "cpu_us_per_request": used_s * 1e6 / row["requests"]}
+
+
+def _wrk(port: int) -> Row:
+    url = f"http://127.0.0.1:{port}/json"
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{REQUEST_SECONDS}s", url]
+    told = on_load_core(command, limit_s=REQUEST_SECONDS + 30).stdout
+    if bad := re.search(r"(Socket errors|Non-2xx).*", told):
+        raise Spoiled(f"wrk: {bad[0]}")
+    count, rate = re.search(r"(\d+) requests in", told), re.search(r"Requests/sec:\s+([\d.]+)", told)
+    if not count or not rate or not int(count[1]):
+        raise Spoiled(f"wrk: {told[-400:] or 'said nothing'}")
+    return {"requests": int(count[1]), "requests_per_s": float(rate[1])}
+
+
+def bulk(subject: Subject, _streams: int) -> Row:
+    return subject.load("download", pids=subject.pids, mib=512)
+
+
+def stalled(subject: Subject, _streams: int) -> Row:
+    return subject.load("stalled", origin=subject.origin, pids=subject.pids, mib=1024, seconds=1.5)
+
+
+def gone(subject: Subject, _streams: int) -> Row:
+    return subject.load("gone", origin=subject.origin, times=50)
+
+
+def start(subject: Subject, _streams: int) -> Row:
+    return {"start_s": subject.start_s, "rest_mib": subject.rest_kib / 1024}
+
+
+CPU_PER_EVENT = Figure("cpu_us_per_event", "CPU per event, us", 2)
+KIB_PER_STREAM = Figure("kib_per_stream", "memory per stream, KiB")
+LOST = Figure("events_lost", "events lost", 0, compared=False)
+MEASURES = (
+    Measure(
+        "events",
+        events,
+        (
+            CPU_PER_EVENT,
+            *(
+                Figure(f"latency_{key}_us", f"latency {label}, us", 0)
+                for key, label in (("p50", "p50"), ("p99", "p99"))
+            ),
+            Figure("added_p50_us", "latency added, p50, us", 0),
+            Figure("added_p99_us", "latency added, p99, us", 0),
+            Figure("added_p999_us", "latency added, p99.9, us", 0),
+        ),
+        rounds=3,
+        streams=400,
+        direct=True,
+    ),
+    Measure(
+        "requests",
+        requests,
+        (Figure("requests_per_s", "requests/s", 0), Figure("cpu_us_per_request", "CPU per request, us")),
+        rounds=3,
+    ),
+    Measure("idle", idle, (KIB_PER_STREAM,), streams=2000),
+    Measure("bulk", bulk, (Figure("mb_per_s", "MB/s", 0), Figure("cpu_us_per_mib", "CPU per MiB, us", 0)), rounds=3),
+    Measure(
+        "stalled",
+        stalled,
+        (Figure("grown_kib", "memory more, KiB", 0), Figure("taken_kib", "taken from upstream, KiB", 0)),
+    ),
+    Measure("many", many, (LOST, CPU_PER_EVENT, KIB_PER_STREAM), streams=8000),
+    Measure(
+        "gone", gone, (Figure("median_ms", "client gone, median, ms", 2), Figure("max_ms", "client gone, max, ms", 2))
+    ),
+    Measure("start", start, (Figure("start_s", "start to listening, s", 2), Figure("rest_mib", "memory at rest, MiB"))),
+)
