@@ -26,6 +26,7 @@ from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
 from proxy.net.handler import Handler
 from proxy.net.relay import Relay
+from proxy.net.sockets import tune
 
 # Above this a client counts as slow and the upstream is paused; below the second it is read on.
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 64 * 1024, 16 * 1024
@@ -54,6 +55,9 @@ class ClientConnection(web.RequestHandler):
         """A client has come."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        accepted = transport.get_extra_info("socket")
+        if accepted is not None:
+            tune(accepted)
         name = transport.get_extra_info("peername")
         ip = plain_ip(name[0]) if isinstance(name, tuple) else ""
         self.peer = Peer(ip, transport.get_extra_info("sslcontext") is not None)
@@ -135,6 +139,7 @@ class Server(web.Server):
             "max_field_size": head_bytes + 1,
             "max_headers": MAX_FIELDS,
             "read_bufsize": READ_BUFFER_BYTES,
+            "tcp_keepalive": False,  # `tune` does it
         }
 
     def __call__(self) -> ClientConnection:

@@ -257,3 +257,9 @@ def test_without_a_host_check_an_origin_is_held_to_the_host_asked_for(more: list
     else:
         with pytest.raises(RequestRefused):
             checked(*more, hosts=None)
+
+
+def test_an_origin_without_a_name_is_foreign_whatever_the_host() -> None:
+    """MUST. C3, C9: two empty names are not the same name."""
+    with pytest.raises(RequestRefused):
+        check_origin(request(b"GET / HTTP/1.0", b"Origin: null", b"Sec-Fetch-Site: none", host=None), b"", None, None)

@@ -171,6 +171,13 @@ def test_a_preflight_belongs_to_the_route_of_the_request_it_asks_for() -> None:
     assert refused(plan(proxy(covered), preflight(method=b"PUT")))[0] == 404
 
 
+def test_a_preflight_of_a_route_with_a_key_is_refused_whatever_methods_it_takes() -> None:
+    """MUST. C1: it must not fall through to another route, or to none."""
+    keyed, rest = route(name="keyed", credential=CREDENTIAL, match=POST_ONLY), route(name="rest")
+    assert refused(plan(proxy(keyed), preflight()))[0] == 403
+    assert refused(plan(proxy(keyed, rest), preflight()))[0] == 403
+
+
 def test_a_preflight_asks_the_most_specific_route_first() -> None:
     """MUST. C1."""
     posted, rest = route(name="post", cors=CORS, match=POST_ONLY), route(name="rest", credential=CREDENTIAL)

@@ -122,6 +122,7 @@ def test_another_coding_before_chunked_is_not_implemented(more: list[bytes]) -> 
         pytest.param(
             b"POST / HTTP/1.1", [b"Content-Length: 0"], [b"Content-Length: 0"], id="POST of a counted nothing"
         ),
+        pytest.param(b"GET / HTTP/1.1", [b"Content-Length: 0"], [b"Content-Length: 0"], id="GET of a counted nothing"),
         pytest.param(b"POST / HTTP/1.1", [b"content-length: 5"], [b"Content-Length: 5"], id="POST"),
         pytest.param(b"GET / HTTP/1.1", [b"Content-Length: 5"], [b"Content-Length: 5"], id="GET with a body"),
         pytest.param(b"DELETE / HTTP/1.1", [b"Content-Length: 5"], [b"Content-Length: 5"], id="DELETE with a body"),

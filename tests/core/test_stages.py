@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
 
@@ -148,6 +149,27 @@ def test_every_event_comes_out_at_once_whatever_is_in_it(coding: bytes, encode: 
     assert [b"".join(drained(stage, piece)) for piece in encode(events)[:-1]] == events
 
 
+# What the libraries themselves make of the beginning of a body, without any limit.
+UNLIMITED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: zlib.decompressobj(31).decompress(data),
+    "x-gzip": lambda data: zlib.decompressobj(31).decompress(data),
+    "deflate": lambda data: zlib.decompressobj(15).decompress(data),
+    "raw-deflate": lambda data: zlib.decompressobj(-15).decompress(data),
+    "br": lambda data: brotli.Decompressor().process(data),
+    "zstd": lambda data: zstd.ZstdDecompressor().decompress(data),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("text", [b"\x00", b"data: a\n\n"], ids=["zeros", "events"])
+def test_all_that_is_there_comes_out_wherever_the_input_stops(name: str, text: bytes) -> None:
+    """MUST. E3, S24: also where a piece is full at the very byte at which the read ends."""
+    coding, encode = FORMS[name]
+    data = encode([text * (3 * PIECE_BYTES // len(text))])[0]
+    for length in range(2, len(data)):
+        assert len(b"".join(drained(Decode(coding), data[:length]))) == len(UNLIMITED[name](data[:length]))
+
+
 @every_form
 def test_a_bomb_unfolds_piecewise(coding: bytes, encode: Encode) -> None:
     """MUST. E9: a read may unfold to anything, a call gives one piece at most and says that more is there."""
@@ -162,6 +184,22 @@ def test_a_bomb_unfolds_piecewise(coding: bytes, encode: Encode) -> None:
     assert max(map(len, rest)) <= PIECE_BYTES
     assert len(first) + sum(map(len, rest)) == size
     assert stage.flush() == b""
+
+
+@every_form
+def test_a_bomb_grows_no_buffer(coding: bytes, encode: Encode) -> None:
+    """MUST. E9: what has been given out is forgotten, and nothing is unfolded ahead of what was asked for."""
+    data = b"".join(encode([bytes(8 * 1024 * 1024)]))
+    stage = Decode(coding)
+    tracemalloc.start()
+    try:
+        stage.feed(data)
+        while stage.more():
+            stage.feed(b"")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 * PIECE_BYTES
 
 
 @every_form

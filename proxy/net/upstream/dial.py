@@ -23,6 +23,7 @@ from proxy.core.errors import (
     UpstreamError,
 )
 from proxy.core.routes import Origin
+from proxy.net.sockets import tune
 from proxy.net.upstream import tls
 from proxy.net.upstream.connection import Connection
 
@@ -53,8 +54,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connectio
         addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop
     )
     try:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        tune(connected)
         if origin.tls is None:
             _, protocol = await loop.create_connection(lambda: Connection(loop), sock=connected)
         else:

@@ -1,0 +1,118 @@
+"""A proxy of ours that listens, in this process or in one of its own, and what is known of its exchanges."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.app import Running
+from proxy.config.addresses import Address
+from proxy.config.compile import Settings, Site
+from proxy.core import routes
+from proxy.core.exchange import Exchange
+from proxy.core.plan import Proxy
+from proxy.core.streams import StreamPolicy
+
+from .client import Client, connect
+from .peer import LIMIT_S
+
+INSTANCE = b"streamsafe-under-test"
+
+
+async def settles(met: Callable[[], bool]) -> bool:
+    """Whether it comes to be so, for what tells nobody when it happens."""
+    deadline = asyncio.get_running_loop().time() + LIMIT_S
+    while not met():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True
+
+
+class Exchanges:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ended_ones: list[Exchange] = []
+        self._change = asyncio.Event()
+
+    def ended(self, exchange: Exchange) -> None:
+        self.ended_ones.append(exchange)
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def number(self, number: int, within_s: float = LIMIT_S) -> Exchange:
+        """The exchange that ended as the n-th, once it has; the first is 1."""
+        await self.until(lambda: len(self.ended_ones) >= number, f"exchange {number} to end", within_s)
+        return self.ended_ones[number - 1]
+
+    async def until(self, met: Callable[[], bool], what: str, within_s: float = LIMIT_S) -> None:
+        """Returns once it is so. Errors: AssertionError."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not met():
+                    await self._change.wait()
+        except TimeoutError:
+            raise AssertionError(f"waited in vain for {what}; ended: {self.ended_ones}") from None
+
+
+@dataclass
+class Proxied:
+    """A running proxy and its clients."""
+
+    running: Running
+    exchanges: Exchanges
+    port: int
+    clients: list[Client] = field(default_factory=list)
+    stopped: bool = False
+
+    async def connect(
+        self, *, kept: bool = True, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> Client:
+        """A new client."""
+        client = await connect(self.port, kept=kept, receive_buffer=receive_buffer, tls=tls)
+        self.clients.append(client)
+        return client
+
+    async def ended(self, number: int = 1) -> Exchange:
+        """The exchange that ended as the n-th."""
+        return await self.exchanges.number(number)
+
+    async def stop(self, drain_s: float = 0) -> int:
+        """Stops it; returns how many exchanges were cut."""
+        self.stopped = True
+        return await self.running.stop(drain_s)
+
+
+def route(port: int, **overrides: Any) -> routes.Route:
+    """A route of everything to a port of this machine.
+
+    `timeouts`, `limits` and `stream` are dictionaries over the defaults, `host` and `tls` say another origin,
+    `base_path` and `query` belong to the upstream's URL; the rest are fields of Route.
+    """
+    host = overrides.pop("host", "127.0.0.1")
+    tls = overrides.pop("tls", None)
+    upstream = routes.Upstream(
+        routes.Origin(host, port, tls),
+        b"%b:%d" % (host.encode(), port),
+        overrides.pop("base_path", b""),
+        overrides.pop("query", b""),
+    )
+    return routes.Route(
+        name=overrides.pop("name", "test"),
+        match=overrides.pop("match", routes.Match()),
+        upstream=upstream,
+        timeouts=routes.Timeouts(**overrides.pop("timeouts", {})),
+        limits=routes.Limits(**overrides.pop("limits", {})),
+        stream=StreamPolicy(**overrides.pop("stream", {})),
+        **overrides,
+    )
+
+
+async def start(*served: routes.Route, settings: dict[str, Any], proxy: dict[str, Any]) -> Proxied:
+    """A proxy on a free port of this machine; `settings` and `proxy` are fields of Settings and of the core's Proxy."""
+    site = Site(Address("127.0.0.1", 0), Proxy(INSTANCE, routes.ordered(served), **proxy))
+    exchanges = Exchanges()
+    running = await Running.start(Settings((site,), **settings), [exchanges])
+    return Proxied(running, exchanges, int(running.addresses[0].rpartition(":")[2]))
