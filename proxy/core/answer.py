@@ -114,7 +114,7 @@ def error_body(error: ProxyError, route: Route | None) -> bytes:
 
 def _cleaned(route: Route, head: ResponseHead) -> list[Field]:
     fields = headers.end_to_end(head.fields, headers.RESPONSE_DROPPED)
-    if route.credential and not route.cors:
+    if route.credential:
         return [entry for entry in fields if not entry[0].startswith(cors.PREFIX)]
     return fields
 

@@ -4,7 +4,7 @@
     ├── ClientError      the client sent what we cannot or will not forward     4xx, 501, 505
     │   └── ClientGone   it left; nobody reads an answer any more               499 in the log only
     ├── UpstreamError    the upstream did not give a usable answer              502, 504
-    └── OwnError         our own fault, or our configuration                    500, 503
+    └── OwnError         our own fault, or our configuration                    500, 502 for a loop, 503
 
 Foreign exceptions (OSError, ssl, parser) are mapped to these in `net.upstream` and nowhere else.
 Source: RFC 9209 section 2.3 for the tokens and their recommended statuses.

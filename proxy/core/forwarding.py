@@ -39,7 +39,7 @@ class Trusted:
         if not self.networks:
             return False
         address = ip_address(ip)
-        return any(address in network for network in self.networks if network.version == address.version)
+        return any(address in network for network in self.networks)
 
 
 def plain_ip(ip: str) -> str:

@@ -40,7 +40,7 @@ def host_name(host: bytes) -> bytes:
     """The name part of a Host value, lower-case, without port, brackets and final dot."""
     if host.startswith(b"["):
         return host[1:].partition(b"]")[0].lower()
-    return host.partition(b":")[0].rstrip(b".").lower()
+    return host.partition(b":")[0].removesuffix(b".").lower()
 
 
 def _is_loopback(name: bytes) -> bool:

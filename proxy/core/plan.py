@@ -158,7 +158,8 @@ def _check(
         raise ExpectationFailed
     if b"upgrade" in request.names and _is_handshake(request):
         raise RequestRefused("WebSocket is not tunnelled on this route.")
-    if target.leaves(_below_prefix(route, asked.path)):
+    prefix = route.match.prefix
+    if target.leaves(asked.path[len(prefix) :]) if prefix is not None else target.climbs(asked.path):
         raise ClientError("The path leaves the route it belongs to.")
     if route.credential:
         if not host:
@@ -180,11 +181,6 @@ def _can_be_met(request: RequestHead) -> bool:
     return request.version < (1, 1) or members(request.values(b"expect")) == [b"100-continue"]
 
 
-def _below_prefix(route: routes.Route, path: bytes) -> bytes:
-    prefix = route.match.prefix
-    return path if prefix is None else path[len(prefix) :]
-
-
 def _preflight(route: routes.Route, request: RequestHead) -> Reply:
     fields = cors.preflight(route.cors, request) if route.cors else None
     if fields is None:
@@ -199,7 +195,7 @@ def upstream_target(route: routes.Route, asked: target.Target) -> bytes:
     """
     path, base = asked.path, route.upstream.base_path
     if route.strip_prefix and route.match.prefix is not None:
-        path = path[len(route.match.prefix.rstrip(b"/")) :] or b"/"
+        path = path[len(route.match.prefix.rstrip(b"/")) :]
     elif route.rewrite:
         pattern, replacement = route.rewrite
         path = target.checked(pattern.sub(replacement, path))

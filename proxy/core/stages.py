@@ -25,7 +25,7 @@ class Stage(Protocol):
     """One change to a body, incremental: any cutting of the input gives the same output."""
 
     def feed(self, data: bytes) -> bytes:
-        """What may leave now. Call again with `b""` while `more()`. Errors: ContentCodingBroken."""
+        """What may leave now. While `more()`, only `b""` may be fed. Errors: ContentCodingBroken."""
 
     def more(self) -> bool:
         """Whether another piece is ready without further input."""

@@ -5,6 +5,7 @@ Source: RFC 9112 section 3.2, RFC 9110 section 7.7.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from proxy.core.errors import ClientError, ConfigurationError
@@ -45,22 +46,26 @@ def parse(raw: bytes) -> Target:
 
 
 def leaves(rest: bytes) -> bool:
-    """Whether any reading of the path below a prefix climbs out of it.
+    """Whether any reading of the path below a prefix climbs out of it."""
+    return bool(_SUSPECT.search(rest)) and any(_depth_below_zero(way) for way in _readings(rest))
 
-    Readings: as it is, decoded once, decoded twice; with only the dots decoded, as WHATWG URL parsers do; with
-    backslashes as separators and as letters. A server behind us may use any of them.
+
+def climbs(path: bytes) -> bool:
+    """Whether any reading of a path climbs at all: what a regular expression matched has no prefix to stay below."""
+    return bool(_SUSPECT.search(path)) and any(b".." in _segments(way) for way in _readings(path))
+
+
+def _readings(path: bytes) -> Iterator[bytes]:
+    """The ways in which a server behind us may read a path.
+
+    As it is, decoded once, decoded twice; with only the dots decoded, as WHATWG URL parsers do; with backslashes as
+    separators and as letters.
     """
-    if not _SUSPECT.search(rest):
-        return False
-    reading = rest
     for _ in range(3):
-        for way in (reading, _DOT.sub(b".", reading)):
-            if _climbs(way) or _climbs(way.replace(b"\\", b"/")):
-                return True
-        previous, reading = reading, decoded(reading)
-        if reading == previous:
-            break
-    return False
+        for way in (path, _DOT.sub(b".", path)):
+            yield way
+            yield way.replace(b"\\", b"/")
+        path = decoded(path)
 
 
 def decoded(text: bytes) -> bytes:
@@ -68,10 +73,14 @@ def decoded(text: bytes) -> bytes:
     return _ESCAPE.sub(lambda code: bytes([int(code[1], 16)]), text)
 
 
-def _climbs(path: bytes) -> bool:
+def _segments(path: bytes) -> list[bytes]:
+    """The segments without their parameters: `..;x` is read as `..` by servers that know them."""
+    return [segment.partition(b";")[0] for segment in path.split(b"/")]
+
+
+def _depth_below_zero(path: bytes) -> bool:
     depth = 0
-    for segment in path.split(b"/"):
-        name = segment.partition(b";")[0]  # `..;x` is read as `..` by servers that know path parameters
+    for name in _segments(path):
         if name == b"..":
             depth -= 1
             if depth < 0:

@@ -41,11 +41,12 @@ _TLS_SHUTDOWN_S = 1.0
 class ClientConnection(web.RequestHandler):
     """One client's connection: aiohttp's protocol, which also tells the relay when the client falls behind."""
 
-    __slots__ = ("_handler", "body", "peer", "relay")
+    __slots__ = ("_abort_timer", "_handler", "body", "peer", "relay")
 
     def __init__(self, manager: "Server", **options: Any) -> None:
         super().__init__(manager, **options)
         self._handler = manager.handler
+        self._abort_timer: asyncio.TimerHandle | None = None
         self.relay: Relay | None = None
         self.body: StreamReader | None = None
         """The body of the request being served."""
@@ -90,6 +91,8 @@ class ClientConnection(web.RequestHandler):
         """The client is gone; aiohttp cancels the handler in a later turn, the upstream is left in this one."""
         if self.relay is not None:
             self.relay.client_lost()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         super().connection_lost(exc)
 
     def close_after_flush(self, seconds: float) -> None:
@@ -99,7 +102,7 @@ class ClientConnection(web.RequestHandler):
             transport.abort()
         self.force_close()
         if transport is not None and seconds and transport.get_write_buffer_size():
-            self._loop.call_later(seconds, transport.abort)
+            self._abort_timer = self._loop.call_later(seconds, transport.abort)
 
     def handle_error(
         self,

@@ -165,3 +165,10 @@ def test_where_none_is_injected_a_clients_own_key_passes() -> None:
 def test_the_upstreams_own_query_may_hold_a_key() -> None:
     """MUST. F13: only what the client sent is cleared."""
     assert sent_target(b"/a?key=theirs", credential=CREDENTIAL, upstream=upstream(query=b"key=ours")) == b"/a?key=ours"
+
+
+def test_a_route_by_regular_expression_takes_no_path_that_climbs() -> None:
+    """MUST. P7: there is no prefix to stay below, so no climbing at all."""
+    by_regex = Match(prefix=None, regex=re.compile(rb"^/v1/chat"))
+    assert refused(plan(proxy(route(match=by_regex)), request(b"GET /v1/chat/../../admin HTTP/1.1")))[0] == 400
+    assert sent_target(b"/v1/chat/x.y", match=by_regex) == b"/v1/chat/x.y"

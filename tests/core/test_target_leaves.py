@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.core import target
 from proxy.core.target import leaves
 
 
@@ -166,3 +167,23 @@ def test_a_path_on_which_all_servers_agree_is_judged_as_they_do(rest: bytes) -> 
     """MUST. P1, P7: where nothing is encoded, and no sign has two meanings, nothing is refused for caution's sake."""
     plain = re.sub(rb"[%\\;]", b"c", rest)
     assert leaves(plain) == climbs(plain, b"/", parameters=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"/v1/chat/../x", True),
+        (b"/v1/%2e%2E/x", True),
+        (b"/v1/..%2fx", True),
+        (b"/v1/%252e%252e/x", True),
+        (rb"/v1\..\x", True),
+        (b"/v1/..;x/y", True),
+        (b"/v1/..x/...", False),
+        (b"/v1/./chat", False),
+        (b"/v1/chat", False),
+        (b"/v1/%20.%20", False),
+    ],
+)
+def test_a_path_climbs_where_any_reading_of_it_has_a_double_dot_segment(path: bytes, expected: bool) -> None:
+    """MUST. P7: what a regular expression matched has no prefix that depth could be counted from."""
+    assert target.climbs(path) is expected

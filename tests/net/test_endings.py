@@ -5,9 +5,11 @@ import time
 
 import pytest
 
+from proxy.net import downstream
+
 from .conftest import MakeOrigin, MakeProxy
 from .harness import INSTANCE, Proxied
-from .origin import Script, Step, fin, request, rst
+from .origin import Script, Step, fin, pushed, request, rst
 from .responses import CHUNKED, OK, SSE, UNTIL_CLOSE, counted
 from .wire import chunk, head
 
@@ -194,3 +196,29 @@ async def test_a_pipelined_request_is_not_served_after_an_abort(origin: MakeOrig
     assert await client.wait_body_end(response) == "fin"
     await client.wait_gone()
     assert len(one.connections) == 1
+
+
+async def test_a_client_that_takes_what_is_left_after_a_cut_is_left_in_peace(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """MUST. A7. What was received is flushed, at the latest after FLUSH_S; nothing happens when that time comes."""
+    monkeypatch.setattr(downstream, "FLUSH_S", 0.3)
+    gate = asyncio.Event()
+    body = bytes(50_000)
+    one = await origin([request, COUNTED.replace(b"100", b"90000000"), pushed(body, 400), gate, fin], kept=False)
+    proxied = await proxy(one)
+    client = await proxied.connect(receive_buffer=8192, kept=False)
+    client.get()
+    response = await client.next_head()
+    client.pause()
+    await one.connections[0].until(lambda: one.connections[0].writing_paused, "back-pressure")
+    client.resume()
+    await client.wait_body(response, 400 * len(body) - 1_000_000)
+    client.pause()
+    gate.set()
+    await asyncio.sleep(0.05)
+    client.resume()
+    assert await client.wait_body_end(response) == "fin"
+    assert response.size == 400 * len(body)
+    assert (await proxied.ended()).outcome == "upstream_aborted"
+    await asyncio.sleep(0.4)
