@@ -153,7 +153,7 @@ class Client:
 
     def interim(self, head: ResponseHead) -> None:
         """Passes a 1xx on; an HTTP/1.0 client would not understand it. RFC 9110 section 15.2."""
-        if self._transport is not None and not self.answered and self.head.version >= (1, 1):
+        if self._transport is not None and self.connected and not self.answered and self.head.version >= (1, 1):
             self._transport.write(response_bytes(head.status, head.reason, answers.interim(head)))
 
     def start(self, answer: Answer) -> Sink:
@@ -196,6 +196,8 @@ class Client:
         once, as every orderly close says that the end is the end. Source: RFC 9112 sections 8 and 9.8.
         """
         self.keep_alive = False
+        if self._connection.relay is not None:
+            self._connection.relay.client_lost()
         transport = self._transport
         if transport is None:
             return

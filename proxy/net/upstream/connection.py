@@ -93,7 +93,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Sends bytes of the request; `wait_writable` says when more are welcome."""
-        if self._transport is not None and self._failure is None:
+        if self._transport is not None and not self._transport.is_closing():  # uvloop raises where asyncio is silent
             self._transport.write(data)
 
     async def wait_writable(self) -> None:

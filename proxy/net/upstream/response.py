@@ -27,13 +27,13 @@ class ResponseReader:
 
     __slots__ = (
         "_fields",
-        "_head_bytes",
         "_interims",
         "_limit",
         "_method",
         "_on_interim",
         "_overhead_bytes",
         "_parser",
+        "_read_bytes",
         "_reason",
         "body",
         "complete",
@@ -56,7 +56,7 @@ class ResponseReader:
         self._method, self._limit, self._on_interim = method, head_limit, on_interim
         self._fields: list[Field] = []
         self._reason = b""
-        self._head_bytes = self._overhead_bytes = self._interims = 0
+        self._overhead_bytes = self._read_bytes = self._interims = 0
         self.head: ResponseHead | None = None
         self.body = Body(Framing.NONE)
         self.complete = self.keep_alive = False
@@ -69,25 +69,37 @@ class ResponseReader:
     @property
     def begun(self) -> bool:
         """Whether a byte of the head has come."""
-        return self._head_bytes > 0
+        return self._overhead_bytes > 0
 
     def feed(self, data: memoryview) -> ProxyError | None:
-        """Takes what arrived; the error is what is wrong with it. Good pieces before a fault are in `pieces`."""
+        """Takes what arrived; the error is what is wrong with it. Good pieces before a fault are in `pieces`.
+
+        Runs once per event.
+        """
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        if self.head is None:
-            self._head_bytes += len(data)
+        self._read_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             return self._mapped(error)
-        if self.pieces:
-            if self.body.framing is Framing.NONE:
-                self.keep_alive = False
-                self.pieces.clear()
+        if self.pieces and not self.complete:
             self._overhead_bytes = 0
             return None
-        return None if self.complete else self._too_much(len(data))
+        return self._without_body()
+
+    def _without_body(self) -> ProxyError | None:
+        """What to say of a read that ended a response, or brought no byte of a body.
+
+        Heads, chunk extensions and trailers have to end some time.
+        """
+        if self.complete:
+            if self.pieces and self.body.framing is Framing.NONE:
+                self.keep_alive = False  # bytes after the end: never part of a response
+                self.pieces.clear()
+            return None
+        self._overhead_bytes += self._read_bytes
+        return ResponseHeadTooLarge() if self._limit is not None and self._overhead_bytes > self._limit else None
 
     def end(self) -> bool:
         """The upstream's bytes have ended cleanly. Returns whether that completes the response."""
@@ -95,13 +107,6 @@ class ResponseReader:
             return False
         self.complete = True
         return True
-
-    def _too_much(self, read: int) -> ProxyError | None:
-        """What to say of a read without a body byte: heads, chunk extensions and trailers have to end some time."""
-        if self.head is not None:
-            self._overhead_bytes += read
-        over = self._overhead_bytes if self.head is not None else self._head_bytes
-        return ResponseHeadTooLarge() if self._limit is not None and over > self._limit else None
 
     def _mapped(self, error: Exception) -> ProxyError | None:
         """Ours for the parser's; None where the response had ended before the fault."""
@@ -166,7 +171,7 @@ class ResponseReader:
     def _check(self, head: ResponseHead, version: str) -> None:
         if version not in ("1.1", "1.0") or not 100 <= head.status <= 999:
             raise ResponseMalformed
-        if self._limit is None or self._head_bytes <= self._limit:
+        if self._limit is None or self._overhead_bytes + self._read_bytes <= self._limit:
             return
         # What was read may hold a part of the body: count the head alone.
         if sum(len(name) + len(value) + 4 for _, name, value in head.fields) > self._limit:
@@ -176,6 +181,6 @@ class ResponseReader:
         self._interims += 1
         if self._interims > MAX_INTERIM:
             raise ResponseMalformed
-        self._head_bytes = 0
+        self._overhead_bytes = 0
         if self._on_interim is not None:
             self._on_interim(head)
