@@ -6,7 +6,7 @@ a *head* is a start line with its fields; a *stream* is a response that arrives 
 Layers, each of which imports only those below it:
 
     cli                 commands: arguments, exit codes, printing
-    app                 settings into a proxy that listens; the only place that sees net and edge together
+    app                 settings into a proxy that listens, with the observers it is given
     config  net  edge   what may be written │ sockets │ observers: logs
     core                pure decisions, no sockets, no clock
 
@@ -17,13 +17,13 @@ The life of a request (`net.handler` tells it in code):
      1  net.server      aiohttp parses the head and calls the handler in a task of its own
      2  net.downstream  the head becomes a core.message.RequestHead
      3  core.plan       decides: a Reply of ours, a Refusal, or a Forward with the head that goes upstream
-     4  net.upstream    a kept or new connection to the route's origin
+     4  net.upstream    `call`: a kept or new connection to the route's origin
      5  net.upload      sends the head, and the request body while it arrives
      6  ...             the response head comes: core.answer decides fields, framing, hints, whether to decode
      7  net.downstream  the head leaves for the client, before any byte of the body
      8  net.relay       the parser's callback writes each piece to the client's connection, in the same turn of the
                         loop; a full client pauses the upstream
-     9  net.handler     the connection goes back to its pool, or is closed
+     9  net.upstream    `call` gives the connection back to its pool, or closes it
     10  net.tap         observers are told how it ended
 
 Until 7 an error becomes an answer; from then on it can only become an abort, which every client can tell from an end.

@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import os
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.config.compile import Settings
 from proxy.core.exchange import Observer
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen
+from proxy.net.server import ClientConnection, Server, listen
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams, tls
 
 # How long what was aborted at the end of a drain may take to be gone.
 ABORT_S = 5.0
+# How often a stop looks whether the last bytes have left.
+FLUSH_CHECK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class _Listening:
 
 
 class CannotListen(Exception):
-    """An address cannot be listened on; `address` and `reason` say which and why."""
+    """An address cannot be listened on; the message says which and why."""
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"cannot listen on {address}: {reason}")
@@ -95,8 +98,11 @@ class Running:
             for connection in entry.server.connections:
                 if connection not in busy:
                     connection.force_close()
-        await self._wait_quiet(self._settings.drain_s if drain_s is None else drain_s)
+        seconds = self._settings.drain_s if drain_s is None else drain_s
+        until = time.monotonic() + seconds
+        await self._wait_quiet(seconds)
         self.abort()
+        await self._flush(until)
         await self._wait_quiet(ABORT_S)
         for entry in self._listening:
             await entry.server.shutdown(0.1)
@@ -108,6 +114,19 @@ class Running:
         self._aborted += self.open_exchanges
         for entry in self._listening:
             entry.handler.abort_all()
+
+    async def _flush(self, until: float) -> None:
+        """Waits for the last bytes of answers to leave; a client that does not take them in time is reset."""
+        tails = [
+            connection.tail
+            for entry in self._listening
+            for connection in entry.server.connections
+            if isinstance(connection, ClientConnection) and connection.tail is not None
+        ]
+        while (tails := [tail for tail in tails if tail.left]) and time.monotonic() < until:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(FLUSH_CHECK_S)
+        for tail in tails:
+            tail.cut()
 
     async def _wait_quiet(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -8,7 +8,7 @@ from proxy.config.model import resolved
 from proxy.config.warnings import warnings
 
 
-@click.command()
+@click.command(short_help="Check a configuration file; tell all that is wrong.")
 @click.option("-c", "--config", "file", metavar="FILE", required=True, help="Configuration file (YAML).")
 @click.option("--print", "show", is_flag=True, help="Print what is in force, secrets redacted.")
 def check(file: str, show: bool) -> None:

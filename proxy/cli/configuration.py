@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from proxy.config.load import ConfigError, from_values, load_file
+from proxy.config.load import COMMAND_LINE, ConfigError, Message, from_values, load_file
 from proxy.config.model import Config
 
 
@@ -28,7 +28,25 @@ def from_options(values: Mapping[str, Any]) -> Config:
         _refuse(error)
 
 
+# Where the one route of the command line has what an option said: who typed options shall not read of keys.
+_OPTIONS = {
+    "routes.default.upstream": "UPSTREAM",
+    "routes.default.cors": "--cors",
+    "routes.default.api_key": "--api-key",
+    "routes.default.headers": "--header",
+    "routes.default.path": "--strip-prefix",
+    "listen": "--listen",
+    "admin": "--admin",
+    "workers": "--workers",
+}
+
+
 def _refuse(error: ConfigError) -> NoReturn:
     for message in error.messages:
-        click.echo(message, err=True)
+        click.echo(_worded(message) if message.file == COMMAND_LINE else message, err=True)
     sys.exit(2)
+
+
+def _worded(message: Message) -> str:
+    option = next((name for key, name in _OPTIONS.items() if message.path.startswith(key)), message.path)
+    return f"streamsafe: {': '.join(part for part in (option, message.text) if part)}"

@@ -12,7 +12,7 @@ from proxy.config.model import Config
 from proxy.demo.run import start
 
 
-@click.command()
+@click.command(short_help="Show the proxy at work, on a page.")
 @click.option("--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Where the page is.")
 def demo(listen: str) -> None:
     """Show the proxy at work: an embedded fake LLM and a page."""
@@ -22,7 +22,7 @@ def demo(listen: str) -> None:
     async def prepare() -> AsyncIterator[Config]:
         async with await start() as upstream:
             route = {"name": "demo", "path": "/", "upstream": upstream.upstream_url}
-            yield configuration.from_options({"listen": listen, "routes": [route]})
+            yield configuration.from_options({"listen": listen, "routes": [route], "log": {"level": "warning"}})
 
     run(prepare, _started)
 

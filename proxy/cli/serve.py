@@ -14,7 +14,7 @@ from proxy.config.presets import PRESETS
 _HEADER = re.compile(r"\s*([^:\s]+)\s*:\s*(.*?)\s*\Z", re.DOTALL)
 
 
-@click.command()
+@click.command(short_help="Run the proxy, for a URL or from a file.")
 @click.argument("upstream", required=False)
 @click.option("-c", "--config", "file", metavar="FILE", help="Configuration file (YAML).")
 @click.option("--listen", metavar="HOST:PORT", help="Where clients connect.  [default: 127.0.0.1:8787]")

@@ -97,21 +97,26 @@ def compiled_route(route: Route) -> routes.Route:
         response_rules=_rules(route.headers.response),
         preserve_host=route.preserve_host,
         forwarding=Forwarding(
-            route.forwarding.x_forwarded, route.forwarding.forwarded, route.forwarding.x_real_ip, route.forwarding.via
+            x_forwarded=route.forwarding.x_forwarded,
+            forwarded=route.forwarding.forwarded,
+            x_real_ip=route.forwarding.x_real_ip,
+            via=route.forwarding.via,
         ),
         rewrite_redirects=route.redirects == "rewrite",
         stream=StreamPolicy(route.stream.classify, decode=route.compression == "auto"),
         close_on_refuse=route.stream.on_refuse == "close",
         timeouts=routes.Timeouts(
-            timeouts.connect,
-            timeouts.head,
-            timeouts.first_byte,
-            timeouts.idle,
-            timeouts.total,
-            timeouts.client_write,
-            timeouts.client_body,
+            connect=timeouts.connect,
+            head=timeouts.head,
+            first_byte=timeouts.first_byte,
+            idle=timeouts.idle,
+            total=timeouts.total,
+            client_write=timeouts.client_write,
+            client_body=timeouts.client_body,
         ),
-        limits=routes.Limits(limits.request_head, limits.request_body, limits.response_head),
+        limits=routes.Limits(
+            request_head=limits.request_head, request_body=limits.request_body, response_head=limits.response_head
+        ),
     )
 
 
@@ -120,17 +125,21 @@ def _upstream(route: Route) -> routes.Upstream:
     host, default_port = parts.hostname or "", _DEFAULT_PORTS[parts.scheme]
     port = default_port if parts.port is None else parts.port
     name = f"[{host}]" if ":" in host else host
-    tls = route.tls
     return routes.Upstream(
         origin=routes.Origin(
             host,
             port,
-            routes.Tls(tls.verify, tls.ca, tls.cert, tls.key, tls.server_name) if parts.scheme == "https" else None,
+            _tls(route) if parts.scheme == "https" else None,
         ),
         authority=(name if port == default_port else f"{name}:{port}").encode("ascii"),
         base_path=parts.path.encode("ascii"),
         query=parts.query.encode("ascii"),
     )
+
+
+def _tls(route: Route) -> routes.Tls:
+    tls = route.tls
+    return routes.Tls(verify=tls.verify, ca=tls.ca, cert=tls.cert, key=tls.key, server_name=tls.server_name)
 
 
 def _credential(route: Route) -> routes.Credential | None:

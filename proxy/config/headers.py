@@ -6,9 +6,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, field_validator
 
 from proxy.config.addresses import HeaderValue, RuleName
-from proxy.config.secrets import Expanded, is_secret_name, redacted
+from proxy.config.secrets import Expanded, redacted
 from proxy.config.section import AlsoAs, Section
 from proxy.config.values import wrong
+from proxy.core.redact import is_secret_name
 
 
 def _listed(value: object) -> object:

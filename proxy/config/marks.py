@@ -58,12 +58,24 @@ def _code(error: yaml.reader.ReaderError) -> int:
     return ord(error.character) if isinstance(error.character, str) else int(error.character)
 
 
+# The mistakes of every day, in words of everyday; PyYAML tells them from its grammar's point of view.
+_SAID = {
+    "found '<block mapping start>'": "expected this line to begin in the same column as those it belongs with",
+    "found character '\\t'": "expected blanks for indentation, found a tab",
+    "mapping values are not allowed here": "expected one `key: value` a line, with a blank after the colon",
+    "expected alphabetic or numeric character": 'expected quotes around a value that begins with * or &, as in "*"',
+}
+
+
 def _problem(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's words in our form, without the names it quotes, which may be a secret in the wrong place."""
     problem = error.problem or error.context or "something else"
     if isinstance(error, yaml.composer.ComposerError) or "tag handle" in problem:
         problem = re.sub(r" ?'.*", "", problem, flags=re.DOTALL).partition(";")[0]
     problem = " ".join(problem.split())
+    for jargon, said in _SAID.items():
+        if jargon in problem:
+            return said
     if problem.startswith("but found "):
         return f"{error.context}, {problem.removeprefix('but ')}"
     if match := re.fullmatch(r"expected (.*), but (?:got|found) (.*)", problem):

@@ -69,8 +69,8 @@ _ROUTES = """\
 ## Routes
 
 `routes` is a list of maps; one route at least. A request takes the route with the most specific match: one with a
-`host` before one without, a `path_regex` before a `path`, a longer `path` before a shorter one; then the earlier in
-the file. Two routes with the same path, host and methods are an error.
+`host` before one without, a `path_regex` before a `path`, a longer `path` before a shorter one, one with `methods`
+before one without; then the earlier in the file. Two routes with the same path, host and methods are an error.
 
 What all routes share may stand in `defaults`, except name, path, path_regex, host, methods and upstream. A route's
 own key wins; maps are merged key by key, lists are replaced.

@@ -101,7 +101,7 @@ class Timeouts(Section):
     place: ClassVar[str] = "routes[].timeouts."
 
     connect: Timeout = Field(default=10.0, description="To connect to the upstream, name lookup and TLS included.")
-    head: Timeout = Field(default=600.0, description="From the request to the head of the answer.")
+    head: Timeout = Field(default=600.0, description="From the last byte of the request to the head of the answer.")
     first_byte: Timeout = Field(
         default=None, description="From the head of the answer to its first body byte. `off`: `idle` covers it."
     )

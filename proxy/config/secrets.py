@@ -8,12 +8,13 @@ value out.
 import re
 from dataclasses import dataclass
 
+from proxy.core.redact import is_secret_name
+
 ELLIPSIS = "…"
 _SHORTEST_SHOWN = 16
 # Provider prefixes are short (sk-, gsk_, hf_); a longer first part would be a piece of the secret itself.
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,6}[-_]")
 _SCHEME = re.compile(r"(?i)(?:Bearer|Basic|Token) +")
-_SECRET_NAME = re.compile(r"(?i)key|token|secret|auth|signature|cookie|passw|credential")
 
 
 def redacted(secret: str) -> str:
@@ -24,11 +25,6 @@ def redacted(secret: str) -> str:
         return ELLIPSIS
     prefix = _PREFIX.match(secret)
     return f"{prefix.group() if prefix else ''}{ELLIPSIS}{secret[-4:]}"
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a header field or environment variable of this name is likely to hold a secret."""
-    return _SECRET_NAME.search(name) is not None
 
 
 class Secret:

@@ -180,7 +180,10 @@ def _secret(value: object) -> Secret:
     if reference.default is not None:
         raise wrong("${NAME} without a default", found="a default: secrets do not belong in a configuration file")
     if reference.world_readable:
-        raise wrong("a file that only its owner and group can read", found=f"{reference.name} readable by everyone")
+        raise wrong(
+            "a file that only its owner and group can read (chmod o= FILE; in a container mode or defaultMode 0440)",
+            found=f"{reference.name} readable by everyone",
+        )
     if not value:
         raise wrong(f"a value in {reference.name}", found="it empty")
     if has_control(value) or not value.isascii() or value != value.strip():

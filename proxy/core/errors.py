@@ -6,7 +6,8 @@
     ├── UpstreamError    the upstream did not give a usable answer              502, 504
     └── OwnError         our own fault, or our configuration                    500, 502 for a loop, 503
 
-Foreign exceptions (OSError, ssl, parser) are mapped to these in `net.upstream` and nowhere else.
+Foreign exceptions become these where they are met, once for each library: in `net.server` and `net.upload` (aiohttp),
+`net.upstream.dial` (OSError, ssl), `net.upstream.response` (httptools) and `core.stages` (the codings).
 Source: RFC 9209 section 2.3 for the tokens and their recommended statuses.
 """
 
@@ -55,7 +56,7 @@ class MisdirectedRequest(ClientError):
 
     status = 421
     token = "http_request_denied"
-    message = "This proxy does not answer for that host: add its name to allowed_hosts."
+    message = "This proxy does not answer for that host: add its name to allowed_hosts in the configuration file."
 
 
 class NoRoute(ClientError):
@@ -63,7 +64,7 @@ class NoRoute(ClientError):
 
     status = 404
     token = "destination_not_found"
-    message = "No route matches this path: see `routes` in the configuration, or run `streamsafe check --print`."
+    message = "No route matches this path: `streamsafe check -c FILE --print` shows the routes."
 
 
 class MethodRefused(ClientError):

@@ -1,13 +1,18 @@
 """Secrets out of text that people or machines will read.
 
-One place for every output; what is recognised is the name of a thing, never its look.
+Which names are secret is said here for every output: logs, messages and `check --print`.
 """
 
 import re
 from urllib.parse import unquote
 
-_SECRET_NAME = re.compile(r"key|token|secret|auth|sig|passw|credential|cookie|code", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|auth|sig|passw|credential|cookie|code|session|bearer", re.IGNORECASE)
 _USER_INFO = re.compile(r"//[^/?#]*@")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a query name, header field or environment variable of this name is likely to hold a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def target(text: str) -> str:
@@ -20,4 +25,4 @@ def target(text: str) -> str:
 
 def _pair(pair: str) -> str:
     name, mark, value = pair.partition("=")
-    return f"{name}=…" if mark and value and _SECRET_NAME.search(unquote(name)) else pair
+    return f"{name}=…" if mark and value and is_secret_name(unquote(name)) else pair

@@ -5,7 +5,6 @@ its line. Nothing from the wire can start a line of its own: what is not plain i
 """
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import TextIO
 
 from proxy.core import redact
 from proxy.core.exchange import Exchange
-from proxy.edge.log_lines import timestamp
+from proxy.edge.log_lines import escaped, timestamp
 
 FLUSH_AFTER_S = 0.05
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+\Z")  # what needs no quotes: visible ASCII without `"`, `=` and backslash
@@ -36,8 +35,8 @@ def fields(exchange: Exchange) -> dict[str, Value]:
         "level": level(exchange),
         "route": exchange.route or None,
         "client": exchange.client or None,
-        "method": exchange.method,
-        "target": redact.target(exchange.target),
+        "method": exchange.method or None,
+        "target": redact.target(exchange.target) or None,
         "status": exchange.status or None,
         "outcome": exchange.outcome,
         "code": exchange.code or None,
@@ -60,7 +59,7 @@ def _milliseconds(since: float, until: float | None) -> float | None:
 
 def json_line(exchange: Exchange) -> str:
     """The line as one JSON object."""
-    return json.dumps(fields(exchange))
+    return escaped(fields(exchange))
 
 
 def text_line(exchange: Exchange) -> str:
@@ -74,7 +73,8 @@ def text_line(exchange: Exchange) -> str:
         f"time={timestamp(ex.wall_time)} level={level(ex)}"
         f"{f' route={_quoted(ex.route)}' if ex.route else ''}"
         f"{f' client={ex.client}' if ex.client else ''}"
-        f" method={ex.method} target={_quoted(redact.target(ex.target))}"
+        f"{f' method={ex.method}' if ex.method else ''}"
+        f"{f' target={_quoted(redact.target(ex.target))}' if ex.target else ''}"
         f"{f' status={ex.status}' if ex.status else ''}"
         f" outcome={ex.outcome}"
         f"{f' code={ex.code}' if ex.code else ''}"
@@ -89,7 +89,7 @@ def text_line(exchange: Exchange) -> str:
 
 
 def _quoted(value: str) -> str:
-    return value if _PLAIN.match(value) else json.dumps(value)
+    return value if _PLAIN.match(value) else escaped(value)
 
 
 FORMATS: dict[str, Callable[[Exchange], str]] = {"text": text_line, "json": json_line}

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 
 
-def _escaped(value: object) -> str:
+def escaped(value: object) -> str:
     """JSON in visible ASCII: terminals act on more than what JSON has to escape."""
     return json.dumps(value).replace("\x7f", "\\u007f")
 
@@ -37,5 +37,5 @@ class LineFormatter(logging.Formatter):
             message = f"{message}\n{self.formatException(record.exc_info)}"
         line = {"time": timestamp(record.created), "level": record.levelname.lower(), "message": message}
         if self._json:
-            return _escaped(line)
-        return f"time={line['time']} level={line['level']} message={_escaped(message)}"
+            return escaped(line)
+        return f"time={line['time']} level={line['level']} message={escaped(message)}"

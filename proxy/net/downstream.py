@@ -4,7 +4,6 @@ Heads are written as bytes, through the public transport: aiohttp's own writer r
 names and adds fields of its own. `SENT` and `SENT_CLOSE` then tell aiohttp that the answer is out.
 """
 
-import socket
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
@@ -19,7 +18,7 @@ from proxy.core.errors import ClientGone, ProxyError
 from proxy.core.message import Field, Framing, ResponseHead, field, first, phrase, request_head, response_bytes
 from proxy.core.plan import Reply
 from proxy.core.routes import Route
-from proxy.net.upstream.connection import RESET_ON_CLOSE
+from proxy.net.sockets import reset_on_close
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -52,7 +51,7 @@ class Sent(web.StreamResponse):
 
 
 class Sink:
-    """Where the body of one answer goes: raw, for counted and close-delimited bodies and for none.
+    """Where the body of one answer goes: raw, for counted and close-delimited bodies.
 
     The head waits for the first call, which follows at once and without an await: bytes that are there already leave
     with it in one write.
@@ -106,6 +105,19 @@ class ChunkedSink(Sink):
         chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         self._write(self._head + chunk + b"0\r\n\r\n")
         self._head = b""
+
+
+class HeadSink(Sink):
+    """For an answer without a body: whatever an upstream sends behind the head, not one byte of it follows ours."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        """Sends the head only."""
+        self.flush_head()
+
+
+_SINKS = {Framing.NONE: HeadSink, Framing.CHUNKED: ChunkedSink, Framing.LENGTH: Sink, Framing.CLOSE: Sink}
 
 
 class Client:
@@ -172,7 +184,7 @@ class Client:
             fields = [*fields, _CLOSE]
         self.answered = True
         head = response_bytes(answer.status, answer.reason, fields)
-        return (ChunkedSink if answer.body.framing is Framing.CHUNKED else Sink)(transport, head)
+        return _SINKS[answer.body.framing](transport, head)
 
     def reply(self, reply: Reply) -> None:
         """Sends an answer of our own that has no body."""
@@ -202,9 +214,7 @@ class Client:
         if transport is None:
             return
         if self._ends_by_close and not transport.is_closing():
-            connected = transport.get_extra_info("socket")
-            if connected is not None:
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            reset_on_close(transport)
             at_once = at_once or self.head.peer.secure
         self._connection.close_after_flush(0 if at_once else FLUSH_S)
 

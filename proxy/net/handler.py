@@ -39,6 +39,9 @@ class Handler:
         """Requests being served."""
         self._draining = False
         self._ending = False
+        limits = [route.timeouts.client_write for route in proxy.routes]
+        self._tail_s = None if None in limits else max([limit for limit in limits if limit is not None], default=60.0)
+        """How long a client may leave the last bytes of an answer lying: the longest `client_write` of any route."""
         self._quiet: asyncio.Event | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -58,6 +61,8 @@ class Handler:
         finally:
             self.clients.discard(client)
             client.connection.body = None
+            if client.connection.tail is not None and self._tail_s is not None:
+                client.connection.tail.watch(self._upstreams.sweeper, self._tail_s)
             if self._quiet is not None and not self.clients:
                 self._quiet.set()
             self._end(exchange)
@@ -67,6 +72,7 @@ class Handler:
         """Answers what never became a request; called by the server's protocol."""
         client = Client(request)
         exchange = self._begin(client)
+        exchange.method = exchange.target = ""  # aiohttp's stand-ins for what could not be read
         self._fail(client, exchange, error, None)
         self._end(exchange)
         return client.sent

@@ -52,6 +52,8 @@ class Relay:
         clocks.body_since = self._heard_at
         clocks.first_byte_since = connection.last_read_at
         client.relay = self
+        if client.tail is not None:
+            client.tail.release()
         try:
             connection.attach(self)
             sink.flush_head()

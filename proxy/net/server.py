@@ -27,6 +27,7 @@ from proxy.core.message import Peer
 from proxy.net.handler import Handler
 from proxy.net.relay import Relay
 from proxy.net.sockets import tune
+from proxy.net.tail import Tail
 
 # Above this a client counts as slow and the upstream is paused; below the second it is read on.
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 64 * 1024, 16 * 1024
@@ -41,7 +42,7 @@ _TLS_SHUTDOWN_S = 1.0
 class ClientConnection(web.RequestHandler):
     """One client's connection: aiohttp's protocol, which also tells the relay when the client falls behind."""
 
-    __slots__ = ("_abort_timer", "_handler", "body", "peer", "relay")
+    __slots__ = ("_abort_timer", "_handler", "body", "peer", "relay", "tail")
 
     def __init__(self, manager: "Server", **options: Any) -> None:
         super().__init__(manager, **options)
@@ -50,12 +51,14 @@ class ClientConnection(web.RequestHandler):
         self.relay: Relay | None = None
         self.body: StreamReader | None = None
         """The body of the request being served."""
+        self.tail: Tail | None = None
         self.peer = Peer("", False)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        self.tail = Tail(transport)
         accepted = transport.get_extra_info("socket")
         if accepted is not None:
             tune(accepted)
@@ -93,6 +96,8 @@ class ClientConnection(web.RequestHandler):
             self.relay.client_lost()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
+        if self.tail is not None:
+            self.tail.release()
         super().connection_lost(exc)
 
     def close_after_flush(self, seconds: float) -> None:

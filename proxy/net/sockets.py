@@ -3,8 +3,10 @@
 asyncio leaves Nagle's algorithm on for some listeners, and the kernel takes megabytes for a reader that has stopped.
 """
 
+import asyncio
 import contextlib
 import socket
+import struct
 import sys
 
 # Bytes the kernel takes beyond what is on its way: more of it would only hide from us that the other side is slow, for
@@ -12,6 +14,20 @@ import sys
 UNSENT_BYTES = 128 * 1024
 # Python 3.11 has no name for it. Source: linux/tcp.h, and netinet/tcp.h of macOS.
 _NOTSENT_LOWAT = {"linux": 25, "darwin": 0x201}.get(sys.platform)
+
+
+# SO_LINGER on, for no time at all: close() sends a reset.
+_RESET = struct.pack("ii", 1, 0)
+
+
+def reset_on_close(transport: asyncio.Transport) -> None:
+    """Makes the close of this transport a reset, which nobody can take for an orderly end.
+
+    Only while the connection is known to stand: a loop may have given the number of a closed socket to another one.
+    """
+    connected = transport.get_extra_info("socket")
+    if connected is not None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 def tune(connected: socket.socket) -> None:

@@ -32,7 +32,7 @@ async def test_the_demo_prints_its_url_serves_its_page_and_streams_through_the_p
 async def test_the_demo_is_refused_a_listen_address_that_is_none(launch: Serve) -> None:
     command = launch("demo", "--listen", "nowhere")
     assert await command.wait_end() == 2
-    assert command.stderr.startswith("command line: listen: expected HOST:PORT")
+    assert command.stderr.startswith("streamsafe: --listen: expected HOST:PORT")
     assert command.stderr.count("\n") == 1
 
 

@@ -142,27 +142,27 @@ def test_an_unknown_option_or_word_is_exit_code_2(tmp_path: Path, arguments: lis
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([UPSTREAM, "--listen", "nowhere"], 'listen: expected HOST:PORT, [v6]:PORT or unix:/path, found "nowhere"'),
-        ([UPSTREAM, "--listen", "127.0.0.1:99999"], "listen: expected HOST:PORT, [v6]:PORT or unix:/path"),
-        (["ftp://a"], 'routes.default.upstream: expected an http:// or https:// URL with a host, found "ftp://a"'),
+        ([UPSTREAM, "--listen", "nowhere"], '--listen: expected HOST:PORT, [v6]:PORT or unix:/path, found "nowhere"'),
+        ([UPSTREAM, "--listen", "127.0.0.1:99999"], "--listen: expected HOST:PORT, [v6]:PORT or unix:/path"),
+        (["ftp://a"], 'UPSTREAM: expected an http:// or https:// URL with a host, found "ftp://a"'),
         ([UPSTREAM, "--header", "a: ${NO_SUCH_NAME}"], "expected NO_SUCH_NAME in the environment, found it not set"),
         ([UPSTREAM, "--header", "Host: a"], "expected a header that rules may change (Host is not one: preserve_host"),
         ([UPSTREAM, "--api-key", "env:NO_SUCH_NAME"], "expected NO_SUCH_NAME in the environment, found it not set"),
         ([UPSTREAM, "--api-key", "@missing"], "/missing, found: no such file or directory"),
         ([UPSTREAM, "--api-key", "@open"], "expected a file that only its owner and group can read"),
-        ([UPSTREAM, "--cors", "localhost"], "routes.default.cors.origins[0]: expected an origin such as"),
-        ([UPSTREAM, "--strip-prefix", "a"], 'routes.default.path: expected a path that begins with /, found "a"'),
-        ([UPSTREAM, "--workers", "2"], "workers: expected 1 (workers is not available yet"),
-        ([UPSTREAM, "--admin", "127.0.0.1:0"], "admin: expected off (admin is not available yet"),
+        ([UPSTREAM, "--cors", "localhost"], "--cors: expected an origin such as"),
+        ([UPSTREAM, "--strip-prefix", "a"], '--strip-prefix: expected a path that begins with /, found "a"'),
+        ([UPSTREAM, "--workers", "2"], "--workers: expected 1 (workers is not available yet"),
+        ([UPSTREAM, "--admin", "127.0.0.1:0"], "--admin: expected off (admin is not available yet"),
         (["--preset", "azure-openai"], "everybody has their own with preset azure-openai"),
     ],
 )
-def test_a_wrong_value_is_one_line_that_names_the_command_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_a_wrong_value_is_one_line_that_names_its_option(tmp_path: Path, arguments: list[str], said: str) -> None:
     write(tmp_path, "open", SECRET)
     (tmp_path / "open").chmod(0o644)
     done = run_once(tmp_path, "serve", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("command line: ")
+    assert done.stderr.startswith("streamsafe: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert SECRET not in done.stderr

@@ -119,7 +119,9 @@ def test_a_secret_file_that_everyone_can_read_is_an_error(tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as caught:
         api_key(reference(file), {})
     assert caught.value.messages[0].text == (
-        f"expected a file that only its owner and group can read, found {file} readable by everyone"
+        "expected a file that only its owner and group can read "
+        "(chmod o= FILE; in a container mode or defaultMode 0440), "
+        f"found {file} readable by everyone"
     )
 
 

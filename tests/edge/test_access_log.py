@@ -138,7 +138,6 @@ def test_what_was_never_reached_has_no_time() -> None:
         ("/\x1b[2J", '"/\\u001b[2J"'),
         ("/\x7f\x85\x9b", '"/\\u007f\\u0085\\u009b"'),
         ("/é", '"/\\u00e9"'),
-        ("", '""'),
     ],
 )
 def test_text_quotes_what_is_not_plain(value: str, written: str) -> None:

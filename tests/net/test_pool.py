@@ -211,6 +211,20 @@ async def test_a_body_that_answers_head_never_reaches_the_client(origin: MakeOri
     assert b"a body" not in client.raw
 
 
+@pytest.mark.parametrize("fault", [b"", b"ZZZ"], ids=["well framed", "broken behind it"])
+async def test_a_response_inside_a_body_that_answers_head_is_nobodys_answer(
+    origin: MakeOrigin, proxy: MakeProxy, fault: bytes
+):
+    """MUST. X9, M15. Response splitting: the next request on the client's connection gets its own answer."""
+    poison = counted(b"POISON")
+    one = await origin([request, CHUNKED + chunk(poison) + (fault or chunk(b""))], [request, OK])
+    client = await (await proxy(one)).connect()
+    client.ask(b"HEAD")
+    await client.answer()
+    assert (await client.ask_for_answer()).body == b"ok"
+    assert b"POISON" not in client.raw
+
+
 async def test_an_idle_connection_is_closed_after_its_time(
     origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
 ):

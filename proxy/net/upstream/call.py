@@ -3,9 +3,10 @@
 Source: RFC 9110 section 9.2.2 for what may be sent twice.
 """
 
+import time
 from collections.abc import Callable
 
-from proxy.core.errors import ConnectionTerminated, ProxyError
+from proxy.core.errors import ConnectionTerminated, ConnectTimeout, ProxyError, TotalTimeout
 from proxy.core.exchange import Exchange
 from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
@@ -38,6 +39,7 @@ class Call:
         """
         connection = self._pool.take()
         if connection is not None:
+            self._exchange.attempts += 1
             told_interim = False
 
             def interim(head: ResponseHead) -> None:
@@ -56,9 +58,16 @@ class Call:
         return connection, await self._send(connection, on_interim)
 
     async def _dial(self) -> Connection:
+        """A new connection, within `timeouts.connect` and what is left of `timeouts.total`."""
         timeouts = self._forward.route.timeouts
-        limits = [limit for limit in (timeouts.connect, timeouts.total) if limit is not None]
-        return await self._pool.dial(min(limits, default=None))
+        self._exchange.attempts += 1
+        left = None if timeouts.total is None else self._exchange.started + timeouts.total - time.monotonic()
+        if left is None or (timeouts.connect is not None and timeouts.connect <= left):
+            return await self._pool.dial(timeouts.connect)
+        try:
+            return await self._pool.dial(left)
+        except ConnectTimeout as error:
+            raise TotalTimeout from error
 
     def fail(self, error: ProxyError) -> None:
         """A deadline has passed while the head was awaited."""
@@ -67,7 +76,6 @@ class Call:
 
     async def _send(self, connection: Connection, on_interim: Callable[[ResponseHead], None]) -> ResponseHead:
         self.connection = connection
-        self._exchange.attempts += 1
         connection.begin(self._forward.request.method, self._forward.route.limits.response_head, on_interim)
         self._upload.send(connection)
         head = await connection.wait_head()

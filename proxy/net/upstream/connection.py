@@ -6,9 +6,7 @@ used is decided in `core.answer`, what to do with it in `handler`.
 """
 
 import asyncio
-import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -16,12 +14,11 @@ from typing import Protocol, cast
 from proxy.core.answer import Body
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
 from proxy.core.message import ResponseHead
+from proxy.net.sockets import reset_on_close
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
 # Body bytes kept while nobody takes them yet: between the head and `attach`.
 HELD_BYTES = 64 * 1024
-# SO_LINGER on, for no time at all: close() sends a reset.
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 READ_BYTES = 64 * 1024
@@ -193,10 +190,8 @@ class Connection(asyncio.BufferedProtocol):
         """
         if self._transport is None:
             return
-        if not self.request_sent:
-            connected = self._transport.get_extra_info("socket")
-            if connected is not None and not self._transport.is_closing():
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        if not self.request_sent and not self._transport.is_closing():
+            reset_on_close(self._transport)
         self._transport.abort()
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""Opens connections: name, TCP, TLS, all within one deadline. The one place where foreign errors become ours.
+"""Opens connections: name, TCP, TLS, all within one deadline. Errors of the system and of OpenSSL become ours here.
 
 Source: RFC 8305 for trying several addresses; RFC 9209 section 2.3 for what the failures are called.
 """

@@ -82,7 +82,9 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            return self._mapped(error)
+            if not self.complete:
+                return self._mapped(error)
+            self.keep_alive = False  # a fault behind the end harms no response, only the next one
         if self.pieces and not self.complete:
             self._overhead_bytes = 0
             return None
@@ -94,8 +96,8 @@ class ResponseReader:
         Heads, chunk extensions and trailers have to end some time.
         """
         if self.complete:
-            if self.pieces and self.body.framing is Framing.NONE:
-                self.keep_alive = False  # bytes after the end: never part of a response
+            if self.body.framing is Framing.NONE and self.pieces:
+                self.keep_alive = False  # bytes after the end, whatever they look like, are no part of a response
                 self.pieces.clear()
             return None
         self._overhead_bytes += self._read_bytes
@@ -108,11 +110,8 @@ class ResponseReader:
         self.complete = True
         return True
 
-    def _mapped(self, error: Exception) -> ProxyError | None:
-        """Ours for the parser's; None where the response had ended before the fault."""
-        if self.complete:
-            self.keep_alive = False
-            return None
+    def _mapped(self, error: Exception) -> ProxyError:
+        """Ours for the parser's."""
         if isinstance(error, httptools.HttpParserUpgrade):
             return UpgradeFailed()
         cause = error.__context__
