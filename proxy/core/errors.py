@@ -290,7 +290,7 @@ class ConfigurationError(OwnError):
     """The configuration asks for something that cannot be done with this request."""
 
     token = "proxy_configuration_error"
-    message = "The configuration of this route cannot be applied to this request."
+    message = "The configuration of this route cannot be applied to this request: see `rewrite` and `tls.server_name`."
 
 
 class LoopDetected(OwnError):

@@ -82,6 +82,8 @@ def check_origin(request: RequestHead, host: bytes, hosts: Hosts | None, cors: C
 
     `same-site` is foreign too: all ports of localhost are one site.
     """
+    if len(request.values(b"origin")) > 1 or len(request.values(b"sec-fetch-site")) > 1:
+        raise RequestRefused(_ORIGIN)
     origin = request.first(b"origin")
     site = request.first(b"sec-fetch-site")
     if origin is not None:

@@ -193,7 +193,7 @@ class Client:
 
     def refuse(self, error: ProxyError, route: Route | None, instance: bytes) -> None:
         """Sends our error; HEAD gets the head of it."""
-        if error.side == "client" and error.status in (400, 408, 413, 414, 431, 501, 505):
+        if error.side == "client" and error.status in (400, 405, 408, 413, 414, 431, 501, 505):
             self.keep_alive = False  # where a message ends is not agreed on any more
         sink = self.start(answers.failure(error, self.head, route, instance))
         sink.finish(b"" if self.head.method == b"HEAD" else answers.error_body(error, route))

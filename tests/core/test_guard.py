@@ -263,3 +263,12 @@ def test_an_origin_without_a_name_is_foreign_whatever_the_host() -> None:
     """MUST. C3, C9: two empty names are not the same name."""
     with pytest.raises(RequestRefused):
         check_origin(request(b"GET / HTTP/1.0", b"Origin: null", b"Sec-Fetch-Site: none", host=None), b"", None, None)
+
+
+@pytest.mark.parametrize("name", [b"Origin", b"Sec-Fetch-Site"])
+def test_two_lines_of_what_a_browser_sends_once_are_refused(name: bytes) -> None:
+    """MUST. C9. Whichever of them is judged, something behind us may believe the other."""
+    lines = {b"Origin": b"http://localhost:8787", b"Sec-Fetch-Site": b"same-origin"}
+    more = [name + b": " + lines[name]] * 2
+    with pytest.raises(RequestRefused):
+        check_origin(request(b"POST / HTTP/1.1", *more), b"localhost:8787", Hosts(), None)

@@ -1,10 +1,13 @@
 """Upstream connections: used again when that is safe, and only then."""
 
 import asyncio
+import socket
 
 import pytest
 
+from proxy.core.routes import Origin as Origin_
 from proxy.net.upstream import pool
+from proxy.net.upstream.dial import dial
 
 from .conftest import MakeOrigin, MakeProxy
 from .origin import Connection, Origin, fin, request, rst, whole_request
@@ -284,3 +287,15 @@ async def test_answers_never_mix(origin: MakeOrigin, proxy: MakeProxy):
 
     await asyncio.gather(*(ask(number) for number in range(40)))
     assert len(one.connections) <= 40
+
+
+async def test_what_the_kernel_has_and_the_loop_has_not_told_keeps_a_connection_from_being_used():
+    """MUST. K2, M15. An answer nobody asked for would be taken for that to the next request."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection = await dial(Origin_("127.0.0.1", listening.getsockname()[1]), 5)
+        peer, _ = listening.accept()
+        with peer:
+            assert not connection.has_waiting
+            peer.sendall(OK)  # on loopback this is there when the call returns, and the loop has had no turn since
+            assert connection.has_waiting
+            connection.close()

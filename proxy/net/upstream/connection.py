@@ -6,6 +6,7 @@ used is decided in `core.answer`, what to do with it in `handler`.
 """
 
 import asyncio
+import select
 import ssl
 import time
 from collections.abc import Callable
@@ -154,6 +155,16 @@ class Connection(asyncio.BufferedProtocol):
             and self._transport is not None
             and not self._transport.is_closing()
         )
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether bytes or an end lie in the kernel that the loop has not told of yet."""
+        connected = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if connected is None:
+            return True
+        poller = select.poll()
+        poller.register(connected.fileno(), select.POLLIN)
+        return bool(poller.poll(0))
 
     def rest(self, on_lost: Callable[["Connection"], None]) -> None:
         """Begins to be idle: whatever arrives or ends now makes the connection unusable, and its end is told."""

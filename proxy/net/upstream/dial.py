@@ -12,6 +12,7 @@ from ipaddress import ip_address
 import aiohappyeyeballs
 
 from proxy.core.errors import (
+    ConfigurationError,
     ConnectionRefused,
     ConnectTimeout,
     DestinationUnroutable,
@@ -46,6 +47,8 @@ async def dial(origin: Origin, timeout_s: float | None) -> Connection:
         raise ConnectTimeout from error
     except (OSError, ssl.CertificateError) as error:
         raise _mapped(error) from error
+    except ValueError as error:  # OpenSSL and the idna codec, of a server_name that no name can be
+        raise ConfigurationError from error
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
@@ -55,19 +58,21 @@ async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connectio
     )
     try:
         tune(connected)
-        if origin.tls is None:
-            _, protocol = await loop.create_connection(lambda: Connection(loop), sock=connected)
-        else:
-            _, protocol = await loop.create_connection(
-                lambda: Connection(loop),
-                sock=connected,
-                ssl=tls.context(origin.tls),
-                server_hostname=origin.tls.server_name or origin.host,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
-            )
-    except BaseException:
+    except OSError:
         connected.close()
         raise
+    # From here on the loop owns the socket and closes it, whatever happens: closing it ourselves would free its number
+    # under a transport that still uses it, and the next connection would get that number.
+    if origin.tls is None:
+        _, protocol = await loop.create_connection(lambda: Connection(loop), sock=connected)
+    else:
+        _, protocol = await loop.create_connection(
+            lambda: Connection(loop),
+            sock=connected,
+            ssl=tls.context(origin.tls),
+            server_hostname=origin.tls.server_name or origin.host,
+            ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
+        )
     return protocol
 
 

@@ -31,10 +31,13 @@ class Pool:
         return len(self._idle)
 
     def take(self) -> Connection | None:
-        """The connection used last, if one is idle and still good."""
+        """The connection used last, if one is idle and still good.
+
+        What came since the loop last looked is asked for: it would be taken for the answer to the next request.
+        """
         while self._idle:
             connection = self._idle.pop()
-            if connection.reusable:
+            if connection.reusable and not connection.has_waiting:
                 connection.leave_idle()
                 return connection
             connection.close()
