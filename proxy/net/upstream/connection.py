@@ -54,6 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         "_loop",
         "_on_lost",
         "_paused",
+        "_poller",
         "_reader",
         "_receiver",
         "_transport",
@@ -75,6 +76,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head_waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._on_lost: Callable[[Connection], None] | None = None
+        self._poller: select.poll | None = None
         self._paused = False
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
@@ -159,12 +161,12 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def has_waiting(self) -> bool:
         """Whether bytes or an end lie in the kernel that the loop has not told of yet."""
-        connected = self._transport.get_extra_info("socket") if self._transport is not None else None
-        if connected is None:
+        if self._transport is None:
             return True
-        poller = select.poll()
-        poller.register(connected.fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+        if self._poller is None:  # kept: making one costs more than asking it
+            self._poller = select.poll()
+            self._poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poller.poll(0))
 
     def rest(self, on_lost: Callable[["Connection"], None]) -> None:
         """Begins to be idle: whatever arrives or ends now makes the connection unusable, and its end is told."""
