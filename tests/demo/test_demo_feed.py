@@ -2,6 +2,7 @@
 
 import json
 
+import httpx_sse
 import pytest
 
 from proxy.demo.run import Demo
@@ -43,7 +44,6 @@ async def test_an_id_that_is_not_of_the_feed_is_refused(demo: Demo, receive: Rec
 
 
 async def test_httpx_sse_reads_the_feed_and_takes_it_up_again(demo: Demo) -> None:
-    httpx_sse = pytest.importorskip("httpx_sse", reason="httpx-sse does not bring the httpx it needs")
     import httpx
 
     async with httpx.AsyncClient(base_url=demo.upstream_url, params={"pace": "0", "tokens": "5"}) as client:
