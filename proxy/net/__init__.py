@@ -3,6 +3,7 @@
 server ── handler ── downstream          the client's side: accept, serve, write
              │  └── relay                a response body on its way, pushed
              ├── upload                  a request body on its way, pulled
-             ├── deadlines, tap          clocks; telling observers
-             └── upstream/               the other side: pool, connection, dial, TLS
+             ├── deadlines, tail         clocks of an exchange; the last bytes it leaves with a client
+             ├── tap, sockets            telling observers; socket options of both sides
+             └── upstream/               the other side: call, pool, dial, TLS, connection, response
 """

@@ -20,8 +20,6 @@ from proxy.net.upstream.response import OnInterim, ResponseReader
 
 # Body bytes kept while nobody takes them yet: between the head and `attach`.
 HELD_BYTES = 64 * 1024
-
-
 READ_BYTES = 64 * 1024
 # One buffer for every connection of the process: a loop fills it and calls `buffer_updated` before it does anything
 # else, and the parser copies what it hands out. A large body goes through four times as fast as with `data_received`,
