@@ -121,10 +121,11 @@ class Running:
             connection.tail
             for entry in self._listening
             for connection in entry.server.connections
-            if isinstance(connection, ClientConnection) and connection.tail is not None
+            if isinstance(connection, ClientConnection) and connection.tail is not None and connection.tail.left
         ]
-        while (tails := [tail for tail in tails if tail.left]) and time.monotonic() < until:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(FLUSH_CHECK_S)
+        while tails and time.monotonic() < until:
+            await asyncio.sleep(FLUSH_CHECK_S)  # a transport tells nobody that its buffer is empty
+            tails = [tail for tail in tails if tail.left]
         for tail in tails:
             tail.cut()
 

@@ -1,21 +1,17 @@
-"""One request to an upstream: a pooled connection, the body piped, the head awaited.
-
-Source: RFC 9110 section 9.2.2 for what may be sent twice.
-"""
+"""One request to an upstream: a pooled connection, the body piped, the head awaited."""
 
 import time
 from collections.abc import Callable
 
-from proxy.core.errors import ConnectionTerminated, ConnectTimeout, ProxyError, TotalTimeout
+from proxy.core.errors import ConnectTimeout, ProxyError, TotalTimeout
 from proxy.core.exchange import Exchange
 from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
+from proxy.core.retry import may_repeat
 from proxy.net.deadlines import Deadlines
 from proxy.net.upload import Upload
 from proxy.net.upstream.connection import Connection
 from proxy.net.upstream.pool import Pool
-
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 class Call:
@@ -49,9 +45,8 @@ class Call:
 
             try:
                 return connection, await self._send(connection, interim)
-            except ConnectionTerminated:
-                repeatable = self._forward.request.method in _IDEMPOTENT and self._upload.replayable
-                if told_interim or not repeatable:
+            except ProxyError as error:
+                if not may_repeat(error, self._forward.request.method, self._upload.replayable, told_interim):
                     raise
                 connection.close()
         connection = await self._dial()
