@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from proxy.core.routes import Origin as Origin_
+from proxy.net.deadlines import Sweeper
 from proxy.net.upstream import pool
-from proxy.net.upstream.dial import dial
 
 from .conftest import MakeOrigin, MakeProxy
 from .origin import Connection, Origin, fin, request, rst, whole_request
@@ -221,11 +221,13 @@ async def test_a_response_inside_a_body_that_answers_head_is_nobodys_answer(
     """MUST. X9, M15. Response splitting: the next request on the client's connection gets its own answer."""
     poison = counted(b"POISON")
     one = await origin([request, CHUNKED + chunk(poison) + (fault or chunk(b""))], [request, OK])
-    client = await (await proxy(one)).connect()
+    proxied = await proxy(one)
+    client = await proxied.connect()
     client.ask(b"HEAD")
     await client.answer()
     assert (await client.ask_for_answer()).body == b"ok"
     assert b"POISON" not in client.raw
+    assert (await proxied.ended()).bytes_out == 0
 
 
 async def test_an_idle_connection_is_closed_after_its_time(
@@ -291,11 +293,19 @@ async def test_answers_never_mix(origin: MakeOrigin, proxy: MakeProxy):
 
 async def test_what_the_kernel_has_and_the_loop_has_not_told_keeps_a_connection_from_being_used():
     """MUST. K2, M15. An answer nobody asked for would be taken for that to the next request."""
+    sweeper = Sweeper(asyncio.get_running_loop())
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        connection = await dial(Origin_("127.0.0.1", listening.getsockname()[1]), 5)
+        connections = pool.Pool(Origin_("127.0.0.1", listening.getsockname()[1]), sweeper)
+        connection = await connections.dial(5)
         peer, _ = listening.accept()
         with peer:
-            assert not connection.has_waiting
+            connection.begin(b"GET", None)
+            connection.request_sent = True
+            peer.sendall(OK)
+            await connection.wait_head()
+            connections.put(connection)
+            assert connections.take() is connection
+            connections.put(connection)
             peer.sendall(OK)  # on loopback this is there when the call returns, and the loop has had no turn since
-            assert connection.has_waiting
-            connection.close()
+            assert connections.take() is None
+    sweeper.close()

@@ -3,6 +3,7 @@
 import asyncio
 
 from proxy.net.server import ClientConnection
+from proxy.net.tail import Tail
 
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
@@ -14,15 +15,15 @@ from .responses import counted
 SIZES = range(100_000, 440_000, 20_000)
 
 
-def unsent(proxied: Proxied) -> list[int]:
-    """What each client's connection has still in our memory."""
-    tails = [
+def tails(proxied: Proxied) -> list[Tail]:
+    """Those of the connections that have bytes in our memory."""
+    found = [
         connection.tail
         for entry in proxied.running._listening
         for connection in entry.server.connections
         if isinstance(connection, ClientConnection)
     ]
-    return [tail.left for tail in tails if tail is not None and tail.left]
+    return [tail for tail in found if tail is not None and tail.left]
 
 
 async def stopped_readers(origin: MakeOrigin, proxy: MakeProxy, **changes: object) -> tuple[Proxied, list[Client]]:
@@ -45,7 +46,7 @@ async def test_a_client_that_leaves_the_last_bytes_lying_is_cut(origin: MakeOrig
     await proxied.ended(len(SIZES))
     outcomes = [exchange.outcome for exchange in proxied.exchanges.ended_ones]
     assert {"complete", "client_stalled"} == set(outcomes), "no size ended inside our own buffer"
-    assert await settles(lambda: not unsent(proxied))
+    assert await settles(lambda: not tails(proxied))
     for client in clients:
         client.resume()
 
@@ -53,12 +54,14 @@ async def test_a_client_that_leaves_the_last_bytes_lying_is_cut(origin: MakeOrig
 async def test_a_stop_waits_for_the_last_bytes(origin: MakeOrigin, proxy: MakeProxy):
     """MUST. O2. An answer that is complete for us is not yet so for a client that is a little behind."""
     proxied, clients = await stopped_readers(origin, proxy)
-    assert unsent(proxied)
+    behind = tails(proxied)
+    assert behind
     stop = asyncio.create_task(proxied.stop(10))
     await asyncio.sleep(0)
     for client in clients:
         client.resume()
     assert await asyncio.wait_for(stop, 8) == 0
+    assert not any(tail.left for tail in behind), "the process would end with bytes in its memory"
     for client, size in zip(clients, SIZES, strict=True):
         message = client.reader.messages[-1]
         assert await client.wait_body_end(message) == "complete"
@@ -73,5 +76,5 @@ async def test_a_stop_does_not_wait_longer_than_drain_for_them(origin: MakeOrigi
     assert asyncio.get_running_loop().time() - started < 8
     for client in clients:
         client.resume()
-        await client.wait_ended()
+    assert "reset" in [await client.wait_ended() for client in clients]
     assert any(not client.reader.messages[-1].complete for client in clients)
