@@ -6,19 +6,13 @@ Stripping and our own fields come first, the operator's rules last; framing is c
 import json
 from typing import NamedTuple
 
-from proxy.core import cors, headers, message, streams
-from proxy.core.errors import ProxyError, ResponseMalformed, TransferCodingUnknown
-from proxy.core.message import Field, Framing, RequestHead, ResponseHead, field, members, values
+from proxy.core import cors, framing, headers, message, streams
+from proxy.core.errors import ProxyError
+from proxy.core.framing import Body
+from proxy.core.message import Field, RequestHead, ResponseHead, field, members, values
 from proxy.core.plan import Forward
 from proxy.core.routes import Route
 from proxy.core.stages import CODINGS, Decode, Stage
-
-
-class Body(NamedTuple):
-    """How a message's body ends; `length` is what Content-Length says, None where it says nothing."""
-
-    framing: Framing
-    length: int | None = None
 
 
 class Answer(NamedTuple):
@@ -32,59 +26,43 @@ class Answer(NamedTuple):
     stream: streams.Reason | None = None
 
 
-def response_body(method: bytes, head: ResponseHead) -> Body:
-    """How the upstream's body ends. Source: RFC 9112 section 6.3.
-
-    Errors: TransferCodingUnknown, ResponseMalformed for a length that is none.
-    """
-    lengths, codings = [], []
-    for key, _, value in head.fields:
-        if key == b"content-length":
-            lengths.append(value)
-        elif key == b"transfer-encoding":
-            codings.append(value)
-    if lengths and (codings or len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18):
-        raise ResponseMalformed
-    length = int(lengths[0]) if lengths else None
-    if method == b"HEAD" or head.status in message.BODYLESS_STATUSES:
-        return Body(Framing.NONE, length)
-    if codings:
-        if members(codings) != [b"chunked"] or head.version < (1, 1):
-            raise TransferCodingUnknown
-        return Body(Framing.CHUNKED)
-    return Body(Framing.CLOSE) if length is None else Body(Framing.LENGTH, length)
-
-
 def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
     """The head and the stage for a response of the upstream.
 
-    Errors: none of its own; what is malformed was refused by `response_body`.
+    Errors: none of its own; what is malformed was refused by `framing.of_response`.
     """
-    route, request = forward.route, forward.request
-    fields = _cleaned(route, head)
-    if route.rewrite_redirects and head.status // 100 in (2, 3):
+    route, request, names = forward.route, forward.request, head.names
+    fields = headers.end_to_end(head.fields, headers.RESPONSE_DROPPED, names)
+    if route.credential:
+        fields = [entry for entry in fields if not entry[0].startswith(cors.PREFIX)]
+    if b"location" in names and route.rewrite_redirects and head.status // 100 in (2, 3):
         fields = [_turned(entry, forward) if entry[0] == b"location" else entry for entry in fields]
     if route.cors:
         fields = cors.merge(fields, cors.granted(route.cors, request.first(b"origin")))
     stream = streams.classify(request, fields, route.stream)
-    coding = _decodable(request, route, head, fields) if upstream_body.framing is not Framing.NONE else None
-    if coding:
-        fields = _undone(fields)
+    coding = None
+    if b"content-encoding" in names and upstream_body.framing != "none":
+        coding = _decodable(request, route, head, fields)
+        fields = _undone(fields) if coding else fields
     if stream:
         fields = streams.hints(fields)
-    fields = route.response_rules.apply(fields)
-    body = _client_body(request, upstream_body, changed=coding is not None)
-    if body.length is None or head.status == 204:
+    if route.response_rules is not headers.NO_RULES:
+        fields = route.response_rules.apply(fields)
+    body = framing.of_answer(request, upstream_body, changed=coding is not None)
+    if b"content-length" in names and (body.length is None or head.status == 204):
         fields = [entry for entry in fields if entry[0] != b"content-length"]
-    if body.framing is Framing.CHUNKED:
+    if body.framing == "chunked":
         fields.append(_CHUNKED)
-    return Answer(head.status, head.reason, fields, body, Decode(coding) if coding else None, stream)
+    stage = Decode(coding) if coding else None
+    return tuple.__new__(Answer, (head.status, head.reason, fields, body, stage, stream))
 
 
 def interim(head: ResponseHead) -> list[Field]:
     """The fields of a 1xx on its way to the client; framing fields have no place there. RFC 9110 section 15.2."""
-    fields = headers.end_to_end(head.fields, headers.RESPONSE_DROPPED)
-    return [entry for entry in fields if entry[0] not in headers.FRAMING]
+    return headers.end_to_end(head.fields, _INTERIM_DROPPED, head.names)
+
+
+_INTERIM_DROPPED = headers.RESPONSE_DROPPED | headers.FRAMING
 
 
 def failure(error: ProxyError, request: RequestHead | None, route: Route | None, instance: bytes) -> Answer:
@@ -103,20 +81,13 @@ def failure(error: ProxyError, request: RequestHead | None, route: Route | None,
         fields.append(field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
     if route and route.cors and request:
         fields += cors.granted(route.cors, request.first(b"origin"))
-    return Answer(error.status, message.phrase(error.status), fields, Body(Framing.LENGTH, len(body)))
+    return Answer(error.status, message.phrase(error.status), fields, Body("length", len(body)))
 
 
 def error_body(error: ProxyError, route: Route | None) -> bytes:
     """The JSON an SDK shows: who is at fault, a code, and a sentence with the next step."""
     text = f"Route {route.name!r}: {error}" if route else str(error)
     return json.dumps({"error": {"type": error.side, "code": error.token, "message": text}}).encode()
-
-
-def _cleaned(route: Route, head: ResponseHead) -> list[Field]:
-    fields = headers.end_to_end(head.fields, headers.RESPONSE_DROPPED)
-    if route.credential:
-        return [entry for entry in fields if not entry[0].startswith(cors.PREFIX)]
-    return fields
 
 
 def _turned(location: Field, forward: Forward) -> Field:
@@ -173,15 +144,6 @@ def _undone(fields: list[Field]) -> list[Field]:
         for key, name, value in fields
         if key not in _OF_CODED_BYTES
     ]
-
-
-def _client_body(request: RequestHead, upstream: Body, changed: bool) -> Body:
-    """How our body ends: as short a promise as holds. An HTTP/1.0 client never gets chunked. RFC 9112 section 6.1."""
-    if upstream.framing is Framing.NONE:
-        return upstream
-    if upstream.framing is Framing.LENGTH and not changed:
-        return upstream
-    return Body(Framing.CHUNKED if request.version >= (1, 1) else Framing.CLOSE)
 
 
 _CHUNKED = field(b"Transfer-Encoding", b"chunked")

@@ -4,10 +4,11 @@ Never trust first: what a peer outside `trusted` says about itself is dropped be
 Source: RFC 7239, RFC 9110 section 7.6.3.
 """
 
+import functools
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from proxy.core.message import Field, RequestHead, members, values
+from proxy.core.message import Field, Fields, RequestHead, members, values
 
 Network = IPv4Network | IPv6Network
 
@@ -69,42 +70,54 @@ def apply(fields: list[Field], head: RequestHead, forwarding: Forwarding, truste
     """The fields with this hop told; `fields` are already stripped of what is hop-by-hop."""
     if trusted.believes(head.peer.ip):
         return _extended(fields, head, forwarding)
-    kept = [entry for entry in fields if entry[0] not in INBOUND and not entry[0].startswith(_PREFIX)]
-    return kept + _told(head, forwarding, [], [])
+    if not INBOUND.isdisjoint(head.names) or _PREFIX in b"\n".join(head.names):  # one search is cheaper than one a name
+        fields = [entry for entry in fields if entry[0] not in INBOUND and not entry[0].startswith(_PREFIX)]
+    ip, secure = head.peer
+    host = head.first(b"host") or b""
+    return [*fields, *_told(ip, secure, host, forwarding.x_forwarded, forwarding.x_real_ip, forwarding.forwarded)]
 
 
 def _extended(fields: list[Field], head: RequestHead, forwarding: Forwarding) -> list[Field]:
     """What a trusted proxy said is kept: the lists grow by one, single values stay."""
     hops = values(fields, b"x-forwarded-for")
     elements = values(fields, b"forwarded")
-    ours = _told(head, forwarding, hops, elements)
+    ip, secure = head.peer
+    host = head.first(b"host") or b""
+    told = _told(ip, secure, host, forwarding.x_forwarded, forwarding.x_real_ip, forwarding.forwarded)
+    ours = [_behind(entry, hops if entry[0] == b"x-forwarded-for" else elements) for entry in told]
     grown = {key for key, _, _ in ours} & {b"x-forwarded-for", b"forwarded"}
     kept = [entry for entry in fields if entry[0] not in grown]
     names = {key for key, _, _ in kept}
     return kept + [entry for entry in ours if entry[0] not in names]
 
 
-def _told(head: RequestHead, forwarding: Forwarding, hops: list[bytes], elements: list[bytes]) -> list[Field]:
-    """Our own fields; `hops` and `elements` are what came before in the two that are lists."""
-    ip, secure = head.peer.ip.encode(), head.peer.secure
-    host = head.first(b"host") or b""
+def _behind(ours: Field, before: list[bytes]) -> Field:
+    """A field of ours, and in the two that are lists what came before it."""
+    key, name, value = ours
+    return (key, name, b", ".join([*before, value])) if key in (b"x-forwarded-for", b"forwarded") else ours
+
+
+@functools.lru_cache(maxsize=1024)
+def _told(address: str, secure: bool, host: bytes, x_forwarded: bool, x_real_ip: bool, forwarded: bool) -> Fields:
+    """What this hop says of a client. Kept, as a client's requests differ in nothing that is told here."""
+    ip = address.encode()
     scheme = b"https" if secure else b"http"
     told: list[Field] = []
-    if forwarding.x_forwarded:
+    if x_forwarded:
         if ip:
-            told.append((b"x-forwarded-for", b"X-Forwarded-For", b", ".join([*hops, ip]) if hops else ip))
+            told.append((b"x-forwarded-for", b"X-Forwarded-For", ip))
         if host:
             told.append((b"x-forwarded-host", b"X-Forwarded-Host", host))
         told.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme))
-    if forwarding.x_real_ip and ip:
+    if x_real_ip and ip:
         told.append((b"x-real-ip", b"X-Real-IP", ip))
-    if forwarding.forwarded:
+    if forwarded:
         node = (b'"[%b]"' % ip if b":" in ip else ip) or b"unknown"
         element = b"for=%b;proto=%b" % (node, scheme)
         if host:
             element += b';host="%b"' % host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        told.append((b"forwarded", b"Forwarded", b", ".join([*elements, element])))
-    return told
+        told.append((b"forwarded", b"Forwarded", element))
+    return tuple(told)
 
 
 def via(fields: list[Field], instance: bytes) -> list[Field]:

@@ -57,10 +57,12 @@ def authority(request: RequestHead, absolute: bytes | None) -> bytes:
 
     Errors: ClientError where HTTP/1.1 has no, an empty, or more than one Host. Source: RFC 9112 section 3.2.
     """
-    hosts = request.values(b"host")
-    if len(hosts) > 1 or (request.version >= (1, 1) and (not hosts or not hosts[0])):
+    host = request.first(b"host") or b""
+    repeated = len(request.names) < len(request.fields) and len(request.values(b"host")) > 1
+    if repeated or (not host and request.version >= (1, 1)):
         raise ClientError("The request needs exactly one Host that is not empty.")
-    host = hosts[0] if absolute is None and hosts else absolute or b""
+    if absolute is not None:
+        host = absolute
     if host and not _is_authority(host):
         raise ClientError("The Host is not a name with an optional port.")
     return host

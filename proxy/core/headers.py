@@ -38,18 +38,16 @@ RESPONSE_DROPPED = HOP_BY_HOP | {
 }
 
 
-def end_to_end(fields: Fields, dropped: frozenset[bytes], names: frozenset[bytes] | None = None) -> list[Field]:
+def end_to_end(fields: Fields, dropped: frozenset[bytes], names: frozenset[bytes]) -> list[Field]:
     """The fields that travel on: neither in `dropped` nor named by any Connection line, in their order.
 
-    `names` are the lower-case names that occur, where that is known.
+    `names` are the lower-case names that occur.
     """
-    result = [entry for entry in fields if entry[0] not in dropped]
-    if len(result) < len(fields) and (names is None or b"connection" in names):
-        options = members(values(fields, b"connection"))
-        if options:
-            named = set(options) - FRAMING
-            result = [entry for entry in result if entry[0] not in named]
-    return result
+    if dropped.isdisjoint(names):
+        return list(fields)
+    if b"connection" in names:
+        dropped = dropped.union(set(members(values(fields, b"connection"))) - FRAMING)
+    return [entry for entry in fields if entry[0] not in dropped]
 
 
 def accepts_trailers(request: RequestHead) -> bool:
@@ -71,8 +69,6 @@ class Rules:
 
     def apply(self, fields: list[Field]) -> list[Field]:
         """The fields after the rules; the list given is left alone."""
-        if self is NO_RULES:
-            return fields
         if self.remove:
             fields = [entry for entry in fields if entry[0] not in self.remove]
         for old, new in self.rename:

@@ -1,10 +1,9 @@
-"""HTTP messages as values: fields, heads, framing, and heads as bytes.
+"""HTTP messages as values: fields, heads, and heads as bytes.
 
 A field keeps its bytes as received; nothing here knows which fields are hop-by-hop or what a rule says (`headers`).
 Source: RFC 9110 section 5, RFC 9112 sections 2 to 6.
 """
 
-from enum import Enum
 from http import HTTPStatus
 from itertools import chain
 from typing import NamedTuple
@@ -41,20 +40,8 @@ def members(field_values: list[bytes]) -> list[bytes]:
     return [member for value in field_values for raw in value.split(b",") if (member := raw.strip(b" \t").lower())]
 
 
-class Framing(Enum):
-    """How the end of a body is told."""
-
-    NONE = "none"
-    """There is no body."""
-    LENGTH = "length"
-    """Content-Length says it."""
-    CHUNKED = "chunked"
-    """The last chunk says it."""
-    CLOSE = "close"
-    """The connection's end says it: responses only."""
-
-
-# Heads are named tuples: as frozen as a dataclass, and made in half the time, several times a request.
+# Heads are named tuples, as frozen as a dataclass. Those of every request are made by `tuple.__new__`, which costs half
+# of what their own constructor does.
 
 
 class Peer(NamedTuple):
@@ -105,21 +92,33 @@ class RequestHead(NamedTuple):
 
 def request_head(method: bytes, target: bytes, version: tuple[int, int], fields: Fields, peer: Peer) -> RequestHead:
     """A request head from its parts."""
-    return RequestHead(method, target, version, fields, peer, frozenset([entry[0] for entry in fields]))
+    names = frozenset([entry[0] for entry in fields])
+    return tuple.__new__(RequestHead, (method, target, version, fields, peer, names))
 
 
 class ResponseHead(NamedTuple):
-    """A response head as received: `reason` may be empty."""
+    """A response head as received: `reason` may be empty. Made by `response_head`; `names` as in a request's."""
 
     status: int
     reason: bytes
     version: tuple[int, int]
     fields: Fields
+    names: frozenset[bytes]
+
+    def values(self, key: bytes) -> list[bytes]:
+        """The values of every line of that lower-case name, in order."""
+        return values(self.fields, key) if key in self.names else []
+
+
+def response_head(status: int, reason: bytes, version: tuple[int, int], fields: Fields) -> ResponseHead:
+    """A response head from its parts."""
+    names = frozenset([entry[0] for entry in fields])
+    return tuple.__new__(ResponseHead, (status, reason, version, fields, names))
 
 
 def persists(head: ResponseHead) -> bool:
     """Whether the connection may be used again after this message. Source: RFC 9112 section 9.3."""
-    options = members(values(head.fields, b"connection"))
+    options = members(head.values(b"connection"))
     return b"close" not in options and (head.version >= (1, 1) or b"keep-alive" in options)
 
 

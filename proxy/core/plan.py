@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import NamedTuple
 
-from proxy.core import cors, forwarding, guard, headers, routes, streams, target
+from proxy.core import cors, forwarding, framing, guard, headers, routes, streams, target
 from proxy.core.errors import (
     ClientError,
     ExpectationFailed,
     LoopDetected,
     MethodRefused,
     NoRoute,
-    NotImplementedByProxy,
     ProxyError,
     RequestBodyTooLarge,
     RequestHeadTooLarge,
     RequestRefused,
     VersionRefused,
 )
-from proxy.core.message import Field, Framing, RequestHead, field, first, members, request_bytes
+from proxy.core.framing import Body
+from proxy.core.message import Field, RequestHead, field, first, members, request_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Forward(NamedTuple):
     route: routes.Route
     request: RequestHead
     head: bytes
-    framing: Framing
+    body: Body
     host: bytes
     """The authority the client asked for; redirects that point at the upstream are turned to it."""
 
@@ -82,7 +82,7 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
             raise MethodRefused
         if request.version not in ((1, 1), (1, 0)):
             raise VersionRefused
-        framing, body_bytes = request_framing(request)
+        body = framing.of_request(request)
         if request.target == b"*" and request.method == b"OPTIONS":
             guard_host(proxy, request, None)
             return _OPTIONS
@@ -93,19 +93,19 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         if request.method == b"OPTIONS" and _hops_left(request.first(b"max-forwards")) == 0:
             return _OPTIONS
         route = _route(proxy, request, host, asked.path)
-        _check(proxy, route, request, asked, host, body_bytes)
-        if cors.is_preflight(request) and (route.cors or route.credential):
+        _check(proxy, route, request, asked, host, body)
+        if request.method == b"OPTIONS" and cors.is_preflight(request) and (route.cors or route.credential):
             return _preflight(route, request)
-        fields = _request_fields(proxy, route, request, host, framing)
+        fields = _request_fields(proxy, route, request, host, body)
         head = request_bytes(request.method, upstream_target(route, asked), fields)
-        return Forward(route, request, head, framing, host)
+        return tuple.__new__(Forward, (route, request, head, body, host))
     except ProxyError as error:
         return Refuse(error, route)
 
 
 def _route(proxy: Proxy, request: RequestHead, host: bytes, path: bytes) -> routes.Route:
     """The request's route; a preflight's is that of the request it asks for, where we answer it. Errors: NoRoute."""
-    if cors.is_preflight(request):
+    if request.method == b"OPTIONS" and cors.is_preflight(request):
         asked_method = request.first(b"access-control-request-method") or b""
         route = routes.find(proxy.routes, asked_method, host, path)
         if route is not None and (route.cors or route.credential):
@@ -124,50 +124,33 @@ def guard_host(proxy: Proxy, request: RequestHead, absolute: bytes | None) -> by
     return host
 
 
-def request_framing(request: RequestHead) -> tuple[Framing, int | None]:
-    """How the request's body ends, and its length where that is known. Source: RFC 9112 section 6.
-
-    Errors: ClientError for what different servers would read differently, NotImplementedByProxy for other codings.
-    """
-    lengths = request.values(b"content-length")
-    if b"transfer-encoding" in request.names:
-        codings = members(request.values(b"transfer-encoding"))
-        if lengths or request.version < (1, 1) or codings.count(b"chunked") != 1 or codings[-1] != b"chunked":
-            raise ClientError("The framing of the request body is ambiguous.")
-        if len(codings) > 1:
-            raise NotImplementedByProxy("The only transfer coding known here is chunked.")
-        return Framing.CHUNKED, None
-    if not lengths:
-        return Framing.NONE, 0
-    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
-        raise ClientError("The request needs exactly one Content-Length, a number.")
-    length = int(lengths[0])
-    return (Framing.LENGTH if length else Framing.NONE), length
-
-
 def _check(
-    proxy: Proxy, route: routes.Route, request: RequestHead, asked: target.Target, host: bytes, body_bytes: int | None
+    proxy: Proxy, route: routes.Route, request: RequestHead, asked: target.Target, host: bytes, body: Body
 ) -> None:
     """What a route refuses. Errors: ClientError and its kinds, LoopDetected."""
     limits = route.limits
     if limits.request_head is not None and request.is_over(limits.request_head):
         raise RequestHeadTooLarge
-    if limits.request_body is not None and body_bytes is not None and body_bytes > limits.request_body:
+    if limits.request_body is not None and body.length is not None and body.length > limits.request_body:
         raise RequestBodyTooLarge
     if b"expect" in request.names and not _can_be_met(request):
         raise ExpectationFailed
     if b"upgrade" in request.names and _is_handshake(request):
         raise RequestRefused("WebSocket is not tunnelled on this route.")
-    prefix = route.match.prefix
-    if target.leaves(asked.path[len(prefix) :]) if prefix is not None else target.climbs(asked.path):
+    if target.is_suspect(asked.path) and _leaves(route, asked.path):
         raise ClientError("The path leaves the route it belongs to.")
     if route.credential:
         if not host:
             raise ClientError("This route carries a key and needs a Host.")
         if not cors.is_preflight(request):
             guard.check_origin(request, host, proxy.hosts, route.cors)
-    if forwarding.has_passed(request, proxy.instance):
+    if b"via" in request.names and forwarding.has_passed(request, proxy.instance):
         raise LoopDetected
+
+
+def _leaves(route: routes.Route, path: bytes) -> bool:
+    prefix = route.match.prefix
+    return target.leaves(path[len(prefix) :]) if prefix is not None else target.climbs(path)
 
 
 def _is_handshake(request: RequestHead) -> bool:
@@ -213,9 +196,7 @@ def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
     return b"?" + b"&".join(kept) if kept else b""
 
 
-def _request_fields(
-    proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes, framing: Framing
-) -> list[Field]:
+def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes, body: Body) -> list[Field]:
     """Strip, tell, apply the rules, inject: in this order, so that nothing a client names can undo what comes after."""
     fields = headers.end_to_end(request.fields, route.request_dropped, request.names)
     fields = forwarding.apply(fields, request, route.forwarding, proxy.trusted)
@@ -223,23 +204,24 @@ def _request_fields(
         fields = forwarding.via(fields, proxy.instance) if b"via" in request.names else [*fields, proxy.via]
     if route.stream.decode and streams.may_stream(request, route.stream) and not streams.refuses_identity(request):
         fields = headers.replace(fields, _IDENTITY)
-    fields = route.request_rules.apply(fields)
+    if route.request_rules is not headers.NO_RULES:
+        fields = route.request_rules.apply(fields)
     if b"max-forwards" in request.names and request.method == b"OPTIONS":
         fields = [_one_less(entry) if entry[0] == b"max-forwards" else entry for entry in fields]
-    if request.version < (1, 1):
+    if request.version == (1, 0):
         fields = [entry for entry in fields if entry[0] != b"expect"]  # HTTP/1.0 has none, and we speak 1.1 upstream
     host = host if route.preserve_host and host else route.upstream.authority
     result = [(b"host", b"Host", host), *fields]
     if route.credential:
         result = headers.replace(result, route.credential.field)
         result += [entry for entry in route.credential.defaults if first(result, entry[0]) is None]
-    if framing is Framing.CHUNKED:
+    if body.framing == "chunked":
         result.append(_CHUNKED)
-    elif framing is Framing.LENGTH:
+    elif body.framing == "length":
         result.append((b"content-length", b"Content-Length", request.values(b"content-length")[0]))
     elif request.method in _BODY_EXPECTED or b"content-length" in request.names:
         result.append(_EMPTY)
-    if headers.accepts_trailers(request):
+    if b"te" in request.names and headers.accepts_trailers(request):
         result += [_TE_TRAILERS, _CONNECTION_TE]
     return result
 

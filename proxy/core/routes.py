@@ -104,6 +104,12 @@ class Match:
     regex: re.Pattern[bytes] | None = None
     host: bytes | None = None
     methods: frozenset[bytes] | None = None
+    _slashed: bytes = field(init=False, repr=False, compare=False)
+    """The prefix with its final slash: what is below it begins so."""
+
+    def __post_init__(self) -> None:
+        prefix = self.prefix or b""
+        object.__setattr__(self, "_slashed", prefix if prefix.endswith(b"/") else prefix + b"/")
 
     @property
     def specificity(self) -> tuple[bool, bool, int, bool]:
@@ -113,20 +119,14 @@ class Match:
     def covers(self, method: bytes, host: bytes, path: bytes) -> bool:
         """Whether a request is this route's."""
         if self.prefix is not None:
-            if not under(path, self.prefix):
+            below = self._slashed
+            if path[: len(below)] != below and path != below[:-1]:  # at a segment boundary; the slash may be missing
                 return False
         elif self.regex is None or not self.regex.search(path):
             return False
         if self.host is not None and self.host != host_name(host):
             return False
         return self.methods is None or method in self.methods
-
-
-def under(path: bytes, prefix: bytes) -> bool:
-    """Whether a path is at or below a prefix, at a segment boundary; a prefix's own final slash may be missing."""
-    if not path.startswith(prefix):
-        return prefix.endswith(b"/") and path == prefix[:-1]
-    return prefix.endswith(b"/") or len(path) == len(prefix) or path[len(prefix)] == 0x2F
 
 
 @dataclass(frozen=True, slots=True)

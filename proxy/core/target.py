@@ -4,6 +4,7 @@ Paths and queries stay the bytes that came: nothing here decodes, re-encodes or 
 Source: RFC 9112 section 3.2, RFC 9110 section 7.7.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -26,8 +27,9 @@ class Target(NamedTuple):
     authority: bytes | None = None
 
 
+@functools.lru_cache(maxsize=256)
 def parse(raw: bytes) -> Target:
-    """The parts of an origin-form or absolute-form target.
+    """The parts of an origin-form or absolute-form target; kept for the last ones, as an API has few.
 
     Errors: ClientError for a blank, `#`, control or non-ASCII byte, and for any other form.
     """
@@ -45,14 +47,19 @@ def parse(raw: bytes) -> Target:
     return Target(path, mark + query, authority)
 
 
+def is_suspect(path: bytes) -> bool:
+    """Whether a path holds dots, plain or encoded, by which any reading of it could climb; most do not."""
+    return b".." in path or (b"%2" in path and _SUSPECT.search(path) is not None)
+
+
 def leaves(rest: bytes) -> bool:
     """Whether any reading of the path below a prefix climbs out of it."""
-    return bool(_SUSPECT.search(rest)) and any(_depth_below_zero(way) for way in _readings(rest))
+    return is_suspect(rest) and any(_depth_below_zero(way) for way in _readings(rest))
 
 
 def climbs(path: bytes) -> bool:
     """Whether any reading of a path climbs at all: what a regular expression matched has no prefix to stay below."""
-    return bool(_SUSPECT.search(path)) and any(b".." in _segments(way) for way in _readings(path))
+    return is_suspect(path) and any(b".." in _segments(way) for way in _readings(path))
 
 
 def _readings(path: bytes) -> Iterator[bytes]:

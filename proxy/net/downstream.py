@@ -15,7 +15,8 @@ from aiohttp.streams import StreamReader
 from proxy.core import answer as answers
 from proxy.core.answer import Answer
 from proxy.core.errors import ClientGone, ProxyError
-from proxy.core.message import Field, Framing, ResponseHead, field, first, phrase, request_head, response_bytes
+from proxy.core.framing import NO_BODY
+from proxy.core.message import Field, ResponseHead, field, first, phrase, request_head, response_bytes
 from proxy.core.plan import Reply
 from proxy.core.routes import Route
 from proxy.net.sockets import reset_on_close
@@ -117,7 +118,7 @@ class HeadSink(Sink):
         self.flush_head()
 
 
-_SINKS = {Framing.NONE: HeadSink, Framing.CHUNKED: ChunkedSink, Framing.LENGTH: Sink, Framing.CLOSE: Sink}
+_SINKS = {"none": HeadSink, "chunked": ChunkedSink, "length": Sink, "close": Sink}
 
 
 class Client:
@@ -176,7 +177,7 @@ class Client:
         fields = answer.fields
         if first(fields, b"date") is None:
             fields = [*fields, date()]  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
-        self._ends_by_close = answer.body.framing is Framing.CLOSE
+        self._ends_by_close = answer.body.framing == "close"
         if self._ends_by_close or not self.body.is_eof():
             # With a body half read, whatever follows could be taken for the next request.
             self.keep_alive = False
@@ -188,7 +189,7 @@ class Client:
 
     def reply(self, reply: Reply) -> None:
         """Sends an answer of our own that has no body."""
-        head = Answer(reply.status, phrase(reply.status), list(reply.fields), answers.Body(Framing.NONE))
+        head = Answer(reply.status, phrase(reply.status), list(reply.fields), NO_BODY)
         self.start(head).flush_head()
 
     def refuse(self, error: ProxyError, route: Route | None, instance: bytes) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 from random import getrandbits
-from typing import assert_never
 
 from aiohttp import web
 
@@ -50,7 +49,11 @@ class Handler:
         exchange = self._begin(client)
         self.clients.add(client)
         try:
-            await self._serve(client, exchange)
+            decided = plan(self._proxy, client.head)
+            if isinstance(decided, Forward):
+                await self._forward(client, decided, exchange)
+            else:
+                self._answer(client, decided, exchange)
         except asyncio.CancelledError:
             exchange.failed(Draining() if self._ending else ClientGone())
             client.abort()
@@ -112,39 +115,39 @@ class Handler:
         exchange.ended = time.monotonic()
         self._tap.ended(exchange)
 
-    async def _serve(self, client: Client, exchange: Exchange) -> None:
-        decided = plan(self._proxy, client.head)
-        match decided:
-            case Forward():
-                await self._forward(client, decided, exchange)
-            case Reply():
-                exchange.route = decided.route.name if decided.route else ""
-                exchange.status = decided.status
-                client.reply(decided)
-            case Refuse():
-                self._fail(client, exchange, decided.error, decided.route)
-            case _:
-                assert_never(decided)
+    def _answer(self, client: Client, decided: Reply | Refuse, exchange: Exchange) -> None:
+        """Answers what goes to no upstream."""
+        if isinstance(decided, Refuse):
+            self._fail(client, exchange, decided.error, decided.route)
+            return
+        exchange.route = decided.route.name if decided.route else ""
+        exchange.status = decided.status
+        client.reply(decided)
 
     async def _forward(self, client: Client, forward: Forward, exchange: Exchange) -> None:
         route = forward.route
         exchange.route, exchange.upstream = route.name, route.upstream.origin.name
         clocks = Deadlines(route.timeouts, exchange.started)
         upload = Upload(forward, client.body, clocks, exchange)
-        call = Call(self._upstreams.pool(route.upstream.origin), forward, upload, clocks, exchange)
+        call = Call(self._upstreams.pool(route.upstream.origin), forward, upload, clocks, exchange, client.interim)
+        relay = None
         clocks.expire = call.fail
         self._upstreams.sweeper.add(clocks)
         try:
-            connection, head = await call.open(client.interim)
+            connection, head = await call.open()
             exchange.head_at = connection.head_at
             decided = answer(forward, head, connection.body)
             exchange.status, exchange.stream = decided.status, decided.stream or ""
             relay = Relay(client, connection, clocks, exchange)
             clocks.expire = relay.expire
-            await relay.run(client.start(decided), decided.stage)
+            relay.start(client.start(decided), decided.stage)
+            if not relay.finished:
+                await relay.wait()
         except ProxyError as error:
             self._fail(client, exchange, error, route)
         finally:
+            if relay is not None:
+                relay.close()
             self._upstreams.sweeper.discard(clocks)
             clocks.release()
             call.close()

@@ -16,7 +16,7 @@ from proxy.net.upstream.connection import Connection
 
 
 class Relay:
-    """One body on its way. `run` returns when the client's connection has taken all of it."""
+    """One body on its way: `start`, then `wait`, then `close`, always."""
 
     __slots__ = (
         "_client",
@@ -45,8 +45,8 @@ class Relay:
         self._error: ProxyError | None = None
         self._done: asyncio.Future[None] | None = None
 
-    async def run(self, sink: Sink, stage: Stage | None) -> None:
-        """Relays until the end. The head goes out now. Errors: what ended the body early, the client being aborted."""
+    def start(self, sink: Sink, stage: Stage | None) -> None:
+        """Sends the head now, with what there is of the body."""
         self._sink, self._stage = sink, stage
         client, clocks, connection = self._client.connection, self._clocks, self._connection
         clocks.body_since = self._heard_at
@@ -54,18 +54,27 @@ class Relay:
         client.relay = self
         if client.tail is not None:
             client.tail.release()
-        try:
-            connection.attach(self)
-            sink.flush_head()
-            if client.writing_paused and clocks.client_write_since is None:
-                self.pause()  # it was behind already when this answer began
-            if not self._finished:
-                self._done = asyncio.get_running_loop().create_future()
-                await self._done
-        finally:
-            client.relay = None
+        connection.attach(self)
+        sink.flush_head()
+        if client.writing_paused and clocks.client_write_since is None:
+            self.pause()  # it was behind already when this answer began
+
+    async def wait(self) -> None:
+        """Returns when the client's connection has taken all. Errors: what ended the body early, the client aborted."""
+        if not self._finished:
+            self._done = asyncio.get_running_loop().create_future()
+            await self._done
         if self._error is not None:
             raise self._error
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to `wait` for, not even an error."""
+        return self._finished and self._error is None
+
+    def close(self) -> None:
+        """Listens no more to the client's connection."""
+        self._client.connection.relay = None
 
     def _heard_at(self) -> float:
         return self._connection.last_read_at

@@ -11,7 +11,6 @@ from aiohttp.streams import StreamReader
 
 from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge
 from proxy.core.exchange import Exchange
-from proxy.core.message import Framing
 from proxy.core.plan import Forward
 from proxy.net.deadlines import Deadlines
 from proxy.net.upstream.connection import Connection
@@ -31,7 +30,7 @@ class Upload:
         self._clocks = clocks
         self._exchange = exchange
         self._task: asyncio.Task[None] | None = None
-        self._whole: bytes | None = b"" if forward.framing is Framing.NONE else None
+        self._whole: bytes | None = b"" if forward.body.framing == "none" else None
 
     @property
     def replayable(self) -> bool:
@@ -77,12 +76,12 @@ class Upload:
             raise RequestBodyTooLarge
 
     def _framed(self, data: bytes) -> bytes:
-        if self._forward.framing is Framing.CHUNKED and data:
+        if self._forward.body.framing == "chunked" and data:
             return b"%x\r\n%b\r\n" % (len(data), data)
         return data
 
     def _end(self) -> bytes:
-        return b"0\r\n\r\n" if self._forward.framing is Framing.CHUNKED else b""
+        return b"0\r\n\r\n" if self._forward.body.framing == "chunked" else b""
 
     def _sent(self, connection: Connection) -> None:
         connection.request_sent = True

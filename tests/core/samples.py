@@ -5,9 +5,10 @@ A sample says only what a test is about: everything else is the plainest thing t
 
 from typing import Any
 
-from proxy.core.answer import Answer, answer, response_body
+from proxy.core.answer import Answer, answer
 from proxy.core.forwarding import Forwarding
-from proxy.core.message import Field, Peer, RequestHead, ResponseHead, field, request_head
+from proxy.core.framing import of_response
+from proxy.core.message import Field, Peer, RequestHead, ResponseHead, field, request_head, response_head
 from proxy.core.plan import Forward, Plan, Proxy, Refuse, Reply, plan
 from proxy.core.routes import Credential, Match, Origin, Route, Tls, Upstream, ordered
 
@@ -47,7 +48,7 @@ def request(
 def response(line: bytes = b"HTTP/1.1 200 OK", *more: bytes) -> ResponseHead:
     """A response head."""
     spoken, status, reason = line.split(b" ", 2)
-    return ResponseHead(int(status), reason, version(spoken), tuple(fields(*more)))
+    return response_head(int(status), reason, version(spoken), tuple(fields(*more)))
 
 
 def upstream(
@@ -104,4 +105,4 @@ def sent_target(target: bytes, **changes: Any) -> bytes:
 def answered(head: ResponseHead, asked: RequestHead | None = None, **changes: Any) -> Answer:
     """What the client gets for a response of the upstream, on a route with these changes."""
     decided = forward(plan(proxy(route(**changes)), asked or request()))
-    return answer(decided, head, response_body(decided.request.method, head))
+    return answer(decided, head, of_response(decided.request.method, head))

@@ -2,15 +2,16 @@
 
 import pytest
 
-from proxy.core.answer import Body, interim, response_body
+from proxy.core.answer import interim
 from proxy.core.cors import Cors
 from proxy.core.errors import ResponseMalformed, TransferCodingUnknown
+from proxy.core.framing import Body, Framing, of_response
 from proxy.core.headers import Rules
-from proxy.core.message import Framing, field
+from proxy.core.message import field
 from proxy.core.streams import StreamPolicy
 from tests.core.samples import CREDENTIAL, answered, lines, request, response
 
-NONE, LENGTH, CHUNKED, CLOSE = Framing.NONE, Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
+NONE, LENGTH, CHUNKED, CLOSE = "none", "length", "chunked", "close"
 EVENTS = b"Content-Type: text/event-stream"
 OK = b"HTTP/1.1 200 OK"
 
@@ -45,7 +46,7 @@ def test_a_body_ends_as_method_status_and_framing_say(
     method: bytes, line: bytes, more: list[bytes], body: Body
 ) -> None:
     """MUST. RFC 9112 section 6.3; X9, X10."""
-    assert response_body(method, response(line, *more)) == body
+    assert of_response(method, response(line, *more)) == body
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"], ids=bytes.decode)
@@ -67,16 +68,16 @@ def test_a_body_ends_as_method_status_and_framing_say(
 def test_an_ambiguous_length_is_the_upstreams_fault(method: bytes, more: list[bytes]) -> None:
     """MUST, stricter than RFC 9112 section 6.3 where the same length comes twice; M2, M16."""
     with pytest.raises(ResponseMalformed) as found:
-        response_body(method, response(OK, *more))
+        of_response(method, response(OK, *more))
     assert found.value.status == 502
 
 
 def test_an_empty_transfer_coding_is_not_none() -> None:
     """MUST. RFC 9112 section 6.1; M16: whether a length beside it counts would be read differently."""
     with pytest.raises((TransferCodingUnknown, ResponseMalformed)):
-        response_body(b"GET", response(OK, b"Transfer-Encoding:", b"Content-Length: 5"))
+        of_response(b"GET", response(OK, b"Transfer-Encoding:", b"Content-Length: 5"))
     with pytest.raises(TransferCodingUnknown):
-        response_body(b"GET", response(OK, b"Transfer-Encoding:"))
+        of_response(b"GET", response(OK, b"Transfer-Encoding:"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_an_empty_transfer_coding_is_not_none() -> None:
 def test_a_transfer_coding_but_one_chunked_is_the_upstreams_fault(line: bytes, more: list[bytes]) -> None:
     """MUST, stricter in part. RFC 9112 section 6.1; M16."""
     with pytest.raises(TransferCodingUnknown) as found:
-        response_body(b"GET", response(line, *more))
+        of_response(b"GET", response(line, *more))
     assert found.value.token == "http_response_transfer_coding"
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.answer import Body, error_body, failure
+from proxy.core.answer import error_body, failure
 from proxy.core.cors import Cors
 from proxy.core.errors import (
     ClientError,
@@ -18,7 +18,8 @@ from proxy.core.errors import (
     ProxyError,
     RequestRefused,
 )
-from proxy.core.message import Framing, RequestHead
+from proxy.core.framing import Body
+from proxy.core.message import RequestHead
 from proxy.core.routes import Route
 from tests.core.samples import CREDENTIAL, lines, request, route
 from tests.core.test_errors import EVERY
@@ -38,7 +39,7 @@ def test_every_error_is_json_with_proxy_status_and_is_not_stored(error: type[Pro
     got = failure(failed, request(), covered, b"here")
     body = error_body(failed, covered)
     assert got.status == failed.status
-    assert got.body == Body(Framing.LENGTH, len(body))
+    assert got.body == Body("length", len(body))
     assert got.stage is None
     assert lines(got.fields)[:5] == [
         b"Content-Type: application/json",

@@ -5,7 +5,7 @@ import pytest
 from proxy.core.cors import Cors
 from proxy.core.forwarding import Forwarding, Trusted
 from proxy.core.guard import Hosts
-from proxy.core.message import Framing, Peer, RequestHead
+from proxy.core.message import Peer, RequestHead
 from proxy.core.plan import Proxy, plan
 from proxy.core.routes import Match
 from tests.core.samples import CREDENTIAL, forward, lines, proxy, refused, reply, request, route, sent, upstream
@@ -54,10 +54,10 @@ def test_a_forward_tells_route_request_framing_and_the_host_asked_for() -> None:
     """MUST. H16: the request is kept as it was received."""
     asked, covered = request(b"GET / HTTP/1.1", b"TE: gzip", host=b"localhost:8787"), route()
     planned = forward(plan(proxy(covered), asked))
-    assert (planned.route, planned.request, planned.framing, planned.host) == (
+    assert (planned.route, planned.request, planned.body.framing, planned.host) == (
         covered,
         asked,
-        Framing.NONE,
+        "none",
         b"localhost:8787",
     )
 

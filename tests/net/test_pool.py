@@ -302,7 +302,7 @@ async def test_what_the_kernel_has_and_the_loop_has_not_told_keeps_a_connection_
             connection.begin(b"GET", None)
             connection.request_sent = True
             peer.sendall(OK)
-            await connection.wait_head()
+            await connection.head()
             connections.put(connection)
             assert connections.take() is connection
             connections.put(connection)

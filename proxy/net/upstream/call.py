@@ -1,5 +1,6 @@
 """One request to an upstream: a pooled connection, the body piped, the head awaited."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -17,45 +18,52 @@ from proxy.net.upstream.pool import Pool
 class Call:
     """A request under way. `open` once, then `close`, always."""
 
-    __slots__ = ("_clocks", "_exchange", "_forward", "_on_interim", "_pool", "_upload", "connection")
+    __slots__ = ("_clocks", "_exchange", "_forward", "_on_interim", "_pool", "_told_interim", "_upload", "connection")
 
-    def __init__(self, pool: Pool, forward: Forward, upload: Upload, clocks: Deadlines, exchange: Exchange) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        forward: Forward,
+        upload: Upload,
+        clocks: Deadlines,
+        exchange: Exchange,
+        on_interim: Callable[[ResponseHead], None],
+    ) -> None:
         self._pool = pool
         self._forward = forward
         self._upload = upload
         self._clocks = clocks
         self._exchange = exchange
+        self._on_interim = on_interim
+        self._told_interim = False
         self.connection: Connection | None = None
 
-    async def open(self, on_interim: Callable[[ResponseHead], None]) -> tuple[Connection, ResponseHead]:
+    async def open(self) -> tuple[Connection, ResponseHead]:
         """The final response head and the connection its body comes on. Errors: ProxyError of either side.
 
         A kept connection may have been closed by the upstream while our request was on its way; what may be sent twice
         is then sent once more, on a new connection. Nothing is repeated after a 1xx went to the client.
         """
         connection = self._pool.take()
+        self._exchange.attempts += 1
         if connection is not None:
-            self._exchange.attempts += 1
-            told_interim = False
-
-            def interim(head: ResponseHead) -> None:
-                nonlocal told_interim
-                told_interim = True
-                on_interim(head)
-
             try:
-                return connection, await self._send(connection, interim)
+                head = await self._send(connection)
             except ProxyError as error:
-                if not may_repeat(error, self._forward.request.method, self._upload.replayable, told_interim):
+                if not may_repeat(error, self._forward.request.method, self._upload.replayable, self._told_interim):
                     raise
                 connection.close()
-        connection = await self._dial()
-        return connection, await self._send(connection, on_interim)
+                connection = None
+                self._exchange.attempts += 1
+        if connection is None:
+            connection = await self._dial()
+            head = await self._send(connection)
+        self._clocks.head_since = None
+        return connection, head
 
     async def _dial(self) -> Connection:
         """A new connection, within `timeouts.connect` and what is left of `timeouts.total`."""
         timeouts = self._forward.route.timeouts
-        self._exchange.attempts += 1
         left = None if timeouts.total is None else self._exchange.started + timeouts.total - time.monotonic()
         if left is None or (timeouts.connect is not None and timeouts.connect <= left):
             return await self._pool.dial(timeouts.connect)
@@ -69,13 +77,16 @@ class Call:
         if self.connection is not None:
             self.connection.fail(error)
 
-    async def _send(self, connection: Connection, on_interim: Callable[[ResponseHead], None]) -> ResponseHead:
+    def _send(self, connection: Connection) -> asyncio.Future[ResponseHead]:
+        """Sends head and body, or begins to; the answer's head is to be awaited."""
         self.connection = connection
-        connection.begin(self._forward.request.method, self._forward.route.limits.response_head, on_interim)
+        connection.begin(self._forward.request.method, self._forward.route.limits.response_head, self._interim)
         self._upload.send(connection)
-        head = await connection.wait_head()
-        self._clocks.head_since = None
-        return head
+        return connection.head()
+
+    def _interim(self, head: ResponseHead) -> None:
+        self._told_interim = True
+        self._on_interim(head)
 
     def close(self) -> None:
         """Stops the upload and gives the connection back, to be kept or closed."""

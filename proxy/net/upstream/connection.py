@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from proxy.core.answer import Body
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
+from proxy.core.framing import Body
 from proxy.core.message import ResponseHead
 from proxy.net.sockets import reset_on_close
 from proxy.net.upstream.response import OnInterim, ResponseReader
@@ -42,8 +42,8 @@ class Receiver(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """A connection to an origin.
 
-    Life of an exchange: `begin`, `write` and `wait_writable` for the request, `wait_head`, `attach`; the pool then
-    looks at `reusable`. A failure reaches whoever waits: `wait_head` raises it, else the receiver is told.
+    Life of an exchange: `begin`, `write` and `wait_writable` for the request, `head`, `attach`; the pool then looks at
+    `reusable`. A failure reaches whoever waits: `head` raises it, else the receiver is told.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._failure: ProxyError | None = None
-        self._head_waiter: asyncio.Future[None] | None = None
+        self._head_waiter: asyncio.Future[ResponseHead] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._on_lost: Callable[[Connection], None] | None = None
         self._poller: select.poll | None = None
@@ -104,18 +104,16 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes of the request that the kernel has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport else 0
 
-    async def wait_head(self) -> ResponseHead:
-        """The final response head. Errors: UpstreamError, or what was given to `fail`."""
-        if self._reader.head is None and self._failure is None:
-            self._head_waiter = self._loop.create_future()
-            try:
-                await self._head_waiter
-            finally:
-                self._head_waiter = None
+    def head(self) -> asyncio.Future[ResponseHead]:
+        """The final response head, to be awaited. Errors: UpstreamError, or what was given to `fail`."""
+        waiter: asyncio.Future[ResponseHead] = self._loop.create_future()
         if self._failure is not None:
-            raise self._failure
-        assert self._reader.head is not None
-        return self._reader.head
+            waiter.set_exception(self._failure)
+        elif self._reader.head is not None:
+            waiter.set_result(self._reader.head)
+        else:
+            self._head_waiter = waiter
+        return waiter
 
     @property
     def body(self) -> Body:
@@ -206,9 +204,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.abort()
 
     def _wake(self) -> None:
-        for waiter in (self._head_waiter, self._write_waiter):
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+        """Lets nobody wait for what will not come."""
+        waiter, self._head_waiter = self._head_waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(self._failure or ConnectionTerminated())
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_result(None)
 
     # asyncio's protocol, called by the transport.
 
@@ -235,19 +236,24 @@ class Connection(asyncio.BufferedProtocol):
                 pieces.clear()
                 self._receiver.receive(body, reader.complete)
         elif reader.head is not None:
-            if self._head_waiter is not None and not self._head_waiter.done():
-                self.head_at = self.last_read_at
-                self._head_waiter.set_result(None)
-            if sum(map(len, pieces)) > HELD_BYTES:
+            if failure is None:
+                self._tell_head(reader.head)
+            if len(pieces) > 1 and sum(map(len, pieces)) > HELD_BYTES:
                 self.pause()
         if failure is not None:
             self.fail(failure)
+
+    def _tell_head(self, head: ResponseHead) -> None:
+        waiter, self._head_waiter = self._head_waiter, None
+        if waiter is not None and not waiter.done():
+            self.head_at = self.last_read_at
+            waiter.set_result(head)
 
     def _deliver(self) -> None:
         """Hands on what is there, if there is a receiver and anything to hand on."""
         pieces, complete = self._reader.pieces, self._reader.complete
         if self._receiver is not None and (pieces or complete):
-            data = b"".join(pieces)
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             self._receiver.receive(data, complete)
 

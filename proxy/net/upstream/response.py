@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import httptools
 
-from proxy.core.answer import Body, response_body
+from proxy.core import framing
 from proxy.core.errors import ProxyError, ResponseHeadTooLarge, ResponseMalformed, UpgradeFailed
-from proxy.core.message import Field, Framing, ResponseHead, persists
+from proxy.core.framing import NO_BODY
+from proxy.core.message import Field, ResponseHead, persists, response_head
 
 MAX_INTERIM = 32
 
@@ -58,7 +59,7 @@ class ResponseReader:
         self._reason = b""
         self._overhead_bytes = self._read_bytes = self._interims = 0
         self.head: ResponseHead | None = None
-        self.body = Body(Framing.NONE)
+        self.body = NO_BODY
         self.complete = self.keep_alive = False
         self.pieces.clear()
 
@@ -96,7 +97,7 @@ class ResponseReader:
         Heads, chunk extensions and trailers have to end some time.
         """
         if self.complete:
-            if self.body.framing is Framing.NONE and self.pieces:
+            if self.body.framing == "none" and self.pieces:
                 self.keep_alive = False  # bytes after the end, whatever they look like, are no part of a response
                 self.pieces.clear()
             return None
@@ -105,7 +106,7 @@ class ResponseReader:
 
     def end(self) -> bool:
         """The upstream's bytes have ended cleanly. Returns whether that completes the response."""
-        if self.complete or self.head is None or self.body.framing is not Framing.CLOSE:
+        if self.complete or self.head is None or self.body.framing != "close":
             return False
         self.complete = True
         return True
@@ -143,7 +144,7 @@ class ResponseReader:
         if self.head is not None:
             raise ResponseMalformed
         version = parser.get_http_version()
-        head = ResponseHead(
+        head = response_head(
             parser.get_status_code(), self._reason, (1, 0) if version == "1.0" else (1, 1), tuple(self._fields)
         )
         self._fields, self._reason = [], b""
@@ -152,9 +153,9 @@ class ResponseReader:
             if head.status != 101:  # httptools raises HttpParserUpgrade for it
                 self._interim(head)
             return
-        self.body = response_body(self._method, head)
+        self.body = framing.of_response(self._method, head)
         self.head = head
-        if self.body.framing is Framing.NONE:
+        if self.body.framing == "none":
             # The parser may wait for a body that does not come (HEAD): leave it, the next response gets a new one.
             self.complete = True
             self.keep_alive = persists(head)

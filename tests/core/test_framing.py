@@ -3,11 +3,10 @@
 import pytest
 
 from proxy.core.errors import ClientError, NotImplementedByProxy
-from proxy.core.message import Framing
-from proxy.core.plan import request_framing
+from proxy.core.framing import Framing, of_request
 from tests.core.samples import request, sent
 
-NONE, LENGTH, CHUNKED = Framing.NONE, Framing.LENGTH, Framing.CHUNKED
+NONE, LENGTH, CHUNKED = "none", "length", "chunked"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_a_body_ends_as_its_one_framing_says(
     line: bytes, more: list[bytes], framing: tuple[Framing, int | None]
 ) -> None:
     """MUST. RFC 9112 section 6; M11."""
-    assert request_framing(request(line, *more)) == framing
+    assert of_request(request(line, *more)) == framing
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,7 @@ def test_a_body_ends_as_its_one_framing_says(
 def test_what_servers_read_differently_is_malformed(line: bytes, more: list[bytes]) -> None:
     """MUST, stricter in part. RFC 9112 sections 6.1, 6.3 and 11.2; M1, M2, M3, M5."""
     with pytest.raises(ClientError) as found:
-        request_framing(request(line, *more))
+        of_request(request(line, *more))
     assert found.value.status == 400
 
 
@@ -106,7 +105,7 @@ def test_what_servers_read_differently_is_malformed(line: bytes, more: list[byte
 def test_another_coding_before_chunked_is_not_implemented(more: list[bytes]) -> None:
     """MUST. RFC 9112 section 6.1; M4: de-chunked, its label would be lost."""
     with pytest.raises(NotImplementedByProxy) as found:
-        request_framing(request(b"POST / HTTP/1.1", *more))
+        of_request(request(b"POST / HTTP/1.1", *more))
     assert found.value.status == 501
 
 

@@ -1,0 +1,77 @@
+"""Where a message's body ends: read strictly from either side's head, and computed, never copied, for the client.
+
+Source: RFC 9112 section 6.
+"""
+
+from typing import Literal, NamedTuple
+
+from proxy.core.errors import ClientError, NotImplementedByProxy, ResponseMalformed, TransferCodingUnknown
+from proxy.core.message import BODYLESS_STATUSES, RequestHead, ResponseHead, members
+
+Framing = Literal["none", "length", "chunked", "close"]
+"""What tells the end: there is no body, Content-Length says it, the last chunk does, or the connection's end, which
+only responses have."""
+
+
+class Body(NamedTuple):
+    """How a body ends; `length` is what Content-Length says, None where it says nothing."""
+
+    framing: Framing
+    length: int | None = None
+
+
+NO_BODY = Body("none")
+_EMPTY = Body("none", 0)
+_CHUNKED = Body("chunked")
+_CLOSE = Body("close")
+
+
+def of_request(request: RequestHead) -> Body:
+    """How a request's body ends.
+
+    Errors: ClientError for what different servers would read differently, NotImplementedByProxy for other codings.
+    """
+    lengths = request.values(b"content-length")
+    if b"transfer-encoding" in request.names:
+        codings = members(request.values(b"transfer-encoding"))
+        if lengths or request.version < (1, 1) or codings.count(b"chunked") != 1 or codings[-1] != b"chunked":
+            raise ClientError("The framing of the request body is ambiguous.")
+        if len(codings) > 1:
+            raise NotImplementedByProxy("The only transfer coding known here is chunked.")
+        return _CHUNKED
+    if not lengths:
+        return _EMPTY
+    if len(lengths) > 1 or not _is_length(lengths[0]):
+        raise ClientError("The request needs exactly one Content-Length, a number.")
+    length = int(lengths[0])
+    return Body("length", length) if length else _EMPTY
+
+
+def of_response(method: bytes, head: ResponseHead) -> Body:
+    """How the body of an upstream's answer to that method ends. Source: RFC 9112 section 6.3.
+
+    Errors: TransferCodingUnknown, ResponseMalformed for a length that is none.
+    """
+    lengths = head.values(b"content-length")
+    coded = b"transfer-encoding" in head.names
+    if lengths and (coded or len(lengths) > 1 or not _is_length(lengths[0])):
+        raise ResponseMalformed
+    if coded and (head.version < (1, 1) or members(head.values(b"transfer-encoding")) != [b"chunked"]):
+        raise TransferCodingUnknown
+    length = int(lengths[0]) if lengths else None
+    if method == b"HEAD" or head.status in BODYLESS_STATUSES:
+        return NO_BODY if length is None else Body("none", length)
+    if coded:
+        return _CHUNKED
+    return _CLOSE if length is None else Body("length", length)
+
+
+def of_answer(request: RequestHead, upstream: Body, changed: bool) -> Body:
+    """How our body for the client ends: as short a promise as holds. An HTTP/1.0 client never gets chunked."""
+    if upstream.framing == "none" or (upstream.framing == "length" and not changed):
+        return upstream
+    return _CHUNKED if request.version >= (1, 1) else _CLOSE
+
+
+def _is_length(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= 18
