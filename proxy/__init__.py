@@ -15,8 +15,8 @@ Layers, each of which imports only those below it:
 The life of a request (`net.handler` tells it in code):
 
      1  net.server      aiohttp parses the head and calls the handler in a task of its own
-     2  net.downstream  the head becomes a core.message.RequestHead
-     3  core.plan       decides: a Reply of ours, a Refusal, or a Forward with the head that goes upstream
+     2  net.planner     the head becomes a core.message.RequestHead; what was decided for the same head is known
+     3  core.plan       else decides: a Reply of ours, a Refusal, or a Forward with the head that goes upstream
      4  net.upstream    `call`: a kept or new connection to the route's origin
      5  net.upload      sends the head, and the request body while it arrives
      6  ...             the response head comes: core.answer decides fields, framing, hints, whether to decode

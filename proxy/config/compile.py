@@ -17,7 +17,7 @@ from proxy.core import routes
 from proxy.core.cors import EXPOSED, Cors
 from proxy.core.forwarding import Forwarding, Trusted
 from proxy.core.guard import Hosts
-from proxy.core.headers import Rules
+from proxy.core.headers import NO_RULES, Rules
 from proxy.core.message import field
 from proxy.core.plan import Proxy
 from proxy.core.streams import StreamPolicy
@@ -177,9 +177,10 @@ def _rules(rules: HeaderRules) -> Rules:
             field(name.encode("ascii"), value.encode("utf-8")) for name, listed in written.items() for value in listed
         )
 
-    return Rules(
+    made = Rules(
         remove=frozenset(name.lower().encode("ascii") for name in rules.remove),
         rename=tuple((old.lower().encode("ascii"), new.encode("ascii")) for old, new in rules.rename.items()),
         set=lines(rules.set),
         add=lines(rules.add),
     )
+    return made if made != NO_RULES else NO_RULES  # which is known by its identity

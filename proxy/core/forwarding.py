@@ -43,6 +43,9 @@ class Trusted:
         return any(address in network for network in self.networks)
 
 
+NOBODY = Trusted()
+
+
 def plain_ip(ip: str) -> str:
     """The address as it is shown: without a zone, IPv4-mapped IPv6 as IPv4."""
     if ":" not in ip:

@@ -6,7 +6,7 @@ Source: RFC 9112 section 6.
 from typing import Literal, NamedTuple
 
 from proxy.core.errors import ClientError, NotImplementedByProxy, ResponseMalformed, TransferCodingUnknown
-from proxy.core.message import BODYLESS_STATUSES, RequestHead, ResponseHead, members
+from proxy.core.message import BODYLESS_STATUSES, RequestHead, ResponseHead, members, values
 
 Framing = Literal["none", "length", "chunked", "close"]
 """What tells the end: there is no body, Content-Length says it, the last chunk does, or the connection's end, which
@@ -21,7 +21,7 @@ class Body(NamedTuple):
 
 
 NO_BODY = Body("none")
-_EMPTY = Body("none", 0)
+EMPTY_BODY = Body("none", 0)
 _CHUNKED = Body("chunked")
 _CLOSE = Body("close")
 
@@ -40,11 +40,11 @@ def of_request(request: RequestHead) -> Body:
             raise NotImplementedByProxy("The only transfer coding known here is chunked.")
         return _CHUNKED
     if not lengths:
-        return _EMPTY
+        return NO_BODY
     if len(lengths) > 1 or not _is_length(lengths[0]):
         raise ClientError("The request needs exactly one Content-Length, a number.")
     length = int(lengths[0])
-    return Body("length", length) if length else _EMPTY
+    return Body("length", length) if length else EMPTY_BODY
 
 
 def of_response(method: bytes, head: ResponseHead) -> Body:
@@ -52,18 +52,21 @@ def of_response(method: bytes, head: ResponseHead) -> Body:
 
     Errors: TransferCodingUnknown, ResponseMalformed for a length that is none.
     """
-    lengths = head.values(b"content-length")
-    coded = b"transfer-encoding" in head.names
-    if lengths and (coded or len(lengths) > 1 or not _is_length(lengths[0])):
-        raise ResponseMalformed
-    if coded and (head.version < (1, 1) or members(head.values(b"transfer-encoding")) != [b"chunked"]):
+    names = head.names
+    length = None
+    coded = b"transfer-encoding" in names
+    if b"content-length" in names:
+        lengths = values(head.fields, b"content-length")
+        if coded or len(lengths) > 1 or not _is_length(lengths[0]):
+            raise ResponseMalformed
+        length = int(lengths[0])
+    if coded and (head.version < (1, 1) or members(values(head.fields, b"transfer-encoding")) != [b"chunked"]):
         raise TransferCodingUnknown
-    length = int(lengths[0]) if lengths else None
-    if method == b"HEAD" or head.status in BODYLESS_STATUSES:
+    if head.status in BODYLESS_STATUSES or method == b"HEAD":
         return NO_BODY if length is None else Body("none", length)
     if coded:
         return _CHUNKED
-    return _CLOSE if length is None else Body("length", length)
+    return _CLOSE if length is None else tuple.__new__(Body, ("length", length))
 
 
 def of_answer(request: RequestHead, upstream: Body, changed: bool) -> Body:
@@ -71,6 +74,13 @@ def of_answer(request: RequestHead, upstream: Body, changed: bool) -> Body:
     if upstream.framing == "none" or (upstream.framing == "length" and not changed):
         return upstream
     return _CHUNKED if request.version >= (1, 1) else _CLOSE
+
+
+def told(body: Body) -> bytes:
+    """The end of a request head: the line that says how the body ends, if one is needed, and the empty one."""
+    if body.framing == "chunked":
+        return b"Transfer-Encoding: chunked\r\n\r\n"
+    return b"\r\n" if body.length is None else b"Content-Length: %d\r\n\r\n" % body.length
 
 
 def _is_length(value: bytes) -> bool:

@@ -127,17 +127,19 @@ def phrase(status: int) -> bytes:
     return HTTPStatus(status).phrase.encode("ascii") if status in _KNOWN else b""
 
 
-def request_bytes(method: bytes, target: bytes, fields: list[Field]) -> bytes:
-    """An HTTP/1.1 request head, ready to be written."""
+def request_lines(method: bytes, target: bytes, fields: list[Field]) -> bytes:
+    """The lines of an HTTP/1.1 request head, without the empty one that ends it."""
     lines = [b"%b %b HTTP/1.1" % (method, target)]
-    lines += [name + b": " + value for _, name, value in fields]
-    lines.append(b"\r\n")
+    for _, name, value in fields:
+        lines.append(name + b": " + value)
+    lines.append(b"")
     return b"\r\n".join(lines)
 
 
 def response_bytes(status: int, reason: bytes, fields: list[Field]) -> bytes:
     """An HTTP/1.1 response head, ready to be written. Each side is sent our own version: RFC 9112 section 2.3."""
     lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-    lines += [name + b": " + value for _, name, value in fields]
+    for _, name, value in fields:
+        lines.append(name + b": " + value)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)

@@ -21,7 +21,7 @@ from proxy.core.errors import (
     VersionRefused,
 )
 from proxy.core.framing import Body
-from proxy.core.message import Field, RequestHead, field, first, members, request_bytes
+from proxy.core.message import Field, RequestHead, field, first, members, request_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Proxy:
     instance: bytes
     routes: tuple[routes.Route, ...]
     hosts: guard.Hosts | None = guard.Hosts()
-    trusted: forwarding.Trusted = forwarding.Trusted()
+    trusted: forwarding.Trusted = forwarding.NOBODY
     via: Field = dataclass_field(init=False)
     """What Via says where nobody said anything before."""
 
@@ -57,14 +57,20 @@ class Refuse:
 
 
 class Forward(NamedTuple):
-    """A request to forward: `head` is ready to be written to a connection to the route's upstream."""
+    """A request to forward to its route's upstream."""
 
     route: routes.Route
     request: RequestHead
-    head: bytes
+    lines: bytes
+    """The head that goes upstream but for its end, which depends on the body alone."""
     body: Body
     host: bytes
     """The authority the client asked for; redirects that point at the upstream are turned to it."""
+
+    @property
+    def head(self) -> bytes:
+        """The head that goes upstream."""
+        return self.lines + framing.told(self.body)
 
 
 Plan = Reply | Refuse | Forward
@@ -96,9 +102,11 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         _check(proxy, route, request, asked, host, body)
         if request.method == b"OPTIONS" and cors.is_preflight(request) and (route.cors or route.credential):
             return _preflight(route, request)
-        fields = _request_fields(proxy, route, request, host, body)
-        head = request_bytes(request.method, upstream_target(route, asked), fields)
-        return tuple.__new__(Forward, (route, request, head, body, host))
+        if body is framing.NO_BODY and request.method in _BODY_EXPECTED:
+            body = framing.EMPTY_BODY  # RFC 9110 section 8.6
+        fields = _request_fields(proxy, route, request, host)
+        lines = request_lines(request.method, upstream_target(route, asked), fields)
+        return Forward(route, request, lines, body, host)
     except ProxyError as error:
         return Refuse(error, route)
 
@@ -196,7 +204,7 @@ def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
     return b"?" + b"&".join(kept) if kept else b""
 
 
-def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes, body: Body) -> list[Field]:
+def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes) -> list[Field]:
     """Strip, tell, apply the rules, inject: in this order, so that nothing a client names can undo what comes after."""
     fields = headers.end_to_end(request.fields, route.request_dropped, request.names)
     fields = forwarding.apply(fields, request, route.forwarding, proxy.trusted)
@@ -215,12 +223,6 @@ def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, hos
     if route.credential:
         result = headers.replace(result, route.credential.field)
         result += [entry for entry in route.credential.defaults if first(result, entry[0]) is None]
-    if body.framing == "chunked":
-        result.append(_CHUNKED)
-    elif body.framing == "length":
-        result.append((b"content-length", b"Content-Length", request.values(b"content-length")[0]))
-    elif request.method in _BODY_EXPECTED or b"content-length" in request.names:
-        result.append(_EMPTY)
     if b"te" in request.names and headers.accepts_trailers(request):
         result += [_TE_TRAILERS, _CONNECTION_TE]
     return result
@@ -239,7 +241,5 @@ def _hops_left(max_forwards: bytes | None) -> int | None:
 
 
 _IDENTITY = field(b"Accept-Encoding", b"identity")
-_CHUNKED = field(b"Transfer-Encoding", b"chunked")
-_EMPTY = field(b"Content-Length", b"0")
 _TE_TRAILERS = field(b"TE", b"trailers")
 _CONNECTION_TE = field(b"Connection", b"TE")

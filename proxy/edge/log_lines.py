@@ -13,14 +13,21 @@ def escaped(value: object) -> str:
 
 def timestamp(seconds: float) -> str:
     """Wall-clock seconds as ISO 8601 in UTC, to the millisecond."""
-    whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+    return _millisecond(int(seconds * 1000))
+
+
+# The lines of a burst share their moments: without these two, time would be half the cost of a line.
 
 
 @functools.lru_cache(maxsize=64)
-def _second(whole: int) -> str:
-    """One second's part of every line in it: half the cost of a line otherwise."""
-    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _millisecond(number: int) -> str:
+    seconds, rest = divmod(number, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _second(number: int) -> str:
+    return datetime.fromtimestamp(number, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class LineFormatter(logging.Formatter):

@@ -2,6 +2,7 @@
 
 server ── handler ── downstream          the client's side: accept, serve, write
              │  └── relay                a response body on its way, pushed
+             ├── planner                 aiohttp's request into our types; a head that comes again is decided once
              ├── upload                  a request body on its way, pulled
              ├── deadlines, tail         clocks of an exchange; the last bytes it leaves with a client
              ├── tap, sockets            telling observers; socket options of both sides

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.streams import StreamReader
 
 from proxy.core import answer as answers
 from proxy.core.answer import Answer
 from proxy.core.errors import ClientGone, ProxyError
 from proxy.core.framing import NO_BODY
-from proxy.core.message import Field, ResponseHead, field, first, phrase, request_head, response_bytes
+from proxy.core.message import Field, RequestHead, ResponseHead, field, first, phrase, response_bytes
 from proxy.core.plan import Reply
 from proxy.core.routes import Route
 from proxy.net.sockets import reset_on_close
@@ -87,6 +86,10 @@ class Sink:
         return self._transport.get_write_buffer_size()
 
 
+# The size lines of small chunks: formatting one costs twice what the rest of a chunk does.
+_SIZE_LINES = tuple(b"%x\r\n" % size for size in range(1024))
+
+
 class ChunkedSink(Sink):
     """The same, chunked: every write is one chunk, so that a reader by chunks sees our writes. RFC 9112 section 7.1."""
 
@@ -95,11 +98,11 @@ class ChunkedSink(Sink):
     def write(self, data: bytes) -> None:
         """Sends body bytes as a chunk; there have to be some, as an empty chunk is the end. Runs once per event."""
         # One bytes object, however large: writelines() of asyncio's loop in Python 3.12 and 3.13 never pauses us.
+        size = len(data)
+        chunk = _SIZE_LINES[size] + data + b"\r\n" if size < 1024 else b"%x\r\n%b\r\n" % (size, data)
         if self._head:
-            self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data))
-            self._head = b""
-        else:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+            chunk, self._head = self._head + chunk, b""
+        self._write(chunk)
 
     def finish(self, data: bytes) -> None:
         """Sends the last bytes, possibly none, and the last chunk, in one write."""
@@ -124,40 +127,27 @@ _SINKS = {"none": HeadSink, "chunked": ChunkedSink, "length": Sink, "close": Sin
 class Client:
     """One request and the way back to whoever sent it."""
 
-    __slots__ = ("_connection", "_ends_by_close", "_request", "_transport", "answered", "head", "keep_alive")
+    __slots__ = ("_ends_by_close", "_transport", "answered", "body", "connection", "head", "keep_alive")
+
+    head: RequestHead
+    """Known as soon as it has been read; nothing is answered before."""
 
     def __init__(self, request: web.BaseRequest) -> None:
-        self._request = request
-        self._connection = cast("ClientConnection", request.protocol)
-        self._connection.body = request.content
-        self._transport = self._connection.transport
-        version = request.version
-        self.head = request_head(
-            request.method.encode("ascii"),
-            request.raw_path.encode("utf-8", "surrogateescape"),
-            (version.major, version.minor),
-            tuple([(name.lower(), name, value) for name, value in request.raw_headers]),
-            self._connection.peer,
-        )
+        self.body = request.content
+        """The request's body as it arrives."""
+        self.connection = cast("ClientConnection", request.protocol)
+        """The protocol of the client's connection."""
+        self.connection.body = self.body
+        self._transport = self.connection.transport
         self._ends_by_close = False
         self.answered = False
         """Whether a byte of the final answer may have gone out: from then on an error can only be an abort."""
-        self.keep_alive = bool(request.keep_alive) and (version.major, version.minor) >= (1, 1)
-
-    @property
-    def connection(self) -> "ClientConnection":
-        """The protocol of the client's connection."""
-        return self._connection
+        self.keep_alive = bool(request.keep_alive) and request.version == (1, 1)
 
     @property
     def connected(self) -> bool:
         """Whether an answer can still be sent, as far as can be told."""
         return self._transport is not None and not self._transport.is_closing()
-
-    @property
-    def body(self) -> StreamReader:
-        """The request's body as it arrives."""
-        return self._request.content
 
     @property
     def sent(self) -> web.StreamResponse:
@@ -174,18 +164,18 @@ class Client:
         transport = self._transport
         if transport is None or not self.connected:
             raise ClientGone
-        fields = answer.fields
+        status, reason, fields, (framing, _), _, _ = answer
+        ours = []
         if first(fields, b"date") is None:
-            fields = [*fields, date()]  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
-        self._ends_by_close = answer.body.framing == "close"
+            ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
+        self._ends_by_close = framing == "close"
         if self._ends_by_close or not self.body.is_eof():
             # With a body half read, whatever follows could be taken for the next request.
             self.keep_alive = False
         if not self.keep_alive:
-            fields = [*fields, _CLOSE]
+            ours.append(_CLOSE)
         self.answered = True
-        head = response_bytes(answer.status, answer.reason, fields)
-        return _SINKS[answer.body.framing](transport, head)
+        return _SINKS[framing](transport, response_bytes(status, reason, fields + ours))
 
     def reply(self, reply: Reply) -> None:
         """Sends an answer of our own that has no body."""
@@ -199,7 +189,7 @@ class Client:
         sink = self.start(answers.failure(error, self.head, route, instance))
         sink.finish(b"" if self.head.method == b"HEAD" else answers.error_body(error, route))
         if self.body.exception() is not None:
-            self._connection.close_after_flush(FLUSH_S)  # there is no rest of this body to wait for
+            self.connection.close_after_flush(FLUSH_S)  # there is no rest of this body to wait for
 
     def abort(self, at_once: bool = False) -> None:
         """Ends the connection so that the client can tell that the body is incomplete.
@@ -209,15 +199,15 @@ class Client:
         once, as every orderly close says that the end is the end. Source: RFC 9112 sections 8 and 9.8.
         """
         self.keep_alive = False
-        if self._connection.relay is not None:
-            self._connection.relay.client_lost()
+        if self.connection.relay is not None:
+            self.connection.relay.client_lost()
         transport = self._transport
         if transport is None:
             return
         if self._ends_by_close and not transport.is_closing():
             reset_on_close(transport)
             at_once = at_once or self.head.peer.secure
-        self._connection.close_after_flush(0 if at_once else FLUSH_S)
+        self.connection.close_after_flush(0 if at_once else FLUSH_S)
 
 
 SENT = Sent(keep_alive=True)

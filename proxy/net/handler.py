@@ -13,11 +13,12 @@ from aiohttp import web
 from proxy.core.answer import answer
 from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError
 from proxy.core.exchange import Exchange
-from proxy.core.forwarding import client_ip
-from proxy.core.plan import Forward, Proxy, Refuse, Reply, plan
+from proxy.core.forwarding import NOBODY, client_ip
+from proxy.core.plan import Forward, Proxy, Refuse, Reply
 from proxy.core.routes import Route
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import Client
+from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
 from proxy.net.tap import Tap
 from proxy.net.upload import Upload
@@ -32,6 +33,8 @@ class Handler:
 
     def __init__(self, proxy: Proxy, upstreams: Upstreams, tap: Tap) -> None:
         self._proxy = proxy
+        self._planner = Planner(proxy)
+        self._trusts_peers = proxy.trusted != NOBODY
         self._upstreams = upstreams
         self._tap = tap
         self.clients: set[Client] = set()
@@ -46,10 +49,12 @@ class Handler:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request; aiohttp calls this in a task of its own, and cancels it when the client has gone."""
         client = Client(request)
-        exchange = self._begin(client)
+        exchange = self._begin(client, request)
         self.clients.add(client)
         try:
-            decided = plan(self._proxy, client.head)
+            client.head, decided = self._planner.plan(request, client.connection.peer)
+            if self._trusts_peers:
+                exchange.client = client_ip(client.head, self._proxy.trusted)
             if isinstance(decided, Forward):
                 await self._forward(client, decided, exchange)
             else:
@@ -74,7 +79,8 @@ class Handler:
     def refuse_malformed(self, request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
         """Answers what never became a request; called by the server's protocol."""
         client = Client(request)
-        exchange = self._begin(client)
+        client.head = read(request, client.connection.peer)
+        exchange = self._begin(client, request)
         exchange.method = exchange.target = ""  # aiohttp's stand-ins for what could not be read
         self._fail(client, exchange, error, None)
         self._end(exchange)
@@ -98,18 +104,12 @@ class Handler:
         for client in tuple(self.clients):
             client.abort()
 
-    def _begin(self, client: Client) -> Exchange:
-        head = client.head
+    def _begin(self, client: Client, request: web.BaseRequest) -> Exchange:
         if self._draining:
             client.keep_alive = False
-        return Exchange(
-            request_id=f"{getrandbits(64):016x}",
-            wall_time=time.time(),
-            started=time.monotonic(),
-            method=head.method.decode("ascii"),
-            target=head.target.decode("latin-1"),
-            client=client_ip(head, self._proxy.trusted),
-        )
+        request_id = f"{getrandbits(64):016x}"
+        now = time.time(), time.monotonic()
+        return Exchange(request_id, *now, request.method, request.raw_path, client.connection.peer.ip)
 
     def _end(self, exchange: Exchange) -> None:
         exchange.ended = time.monotonic()

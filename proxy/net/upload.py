@@ -41,7 +41,7 @@ class Upload:
         """Sends the head and what there is of the body; a task pipes the rest. Errors: ClientError, ClientGone."""
         forward = self._forward
         if self._whole is not None:
-            connection.write(forward.head + self._framed(self._whole) + self._end())
+            connection.write(forward.head + self._framed(self._whole, ended=True))
             self._sent(connection)
             return
         ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
@@ -49,7 +49,7 @@ class Upload:
         if ended:
             if len(data) <= REPLAY_BYTES:
                 self._whole = data
-            connection.write(forward.head + self._framed(data) + self._end())
+            connection.write(forward.head + self._framed(data, ended=True))
             self._sent(connection)
             return
         connection.write(forward.head + self._framed(data))
@@ -75,13 +75,12 @@ class Upload:
         if limit is not None and self._exchange.bytes_in > limit:
             raise RequestBodyTooLarge
 
-    def _framed(self, data: bytes) -> bytes:
-        if self._forward.body.framing == "chunked" and data:
-            return b"%x\r\n%b\r\n" % (len(data), data)
-        return data
-
-    def _end(self) -> bytes:
-        return b"0\r\n\r\n" if self._forward.body.framing == "chunked" else b""
+    def _framed(self, data: bytes, ended: bool = False) -> bytes:
+        """Bytes of the body as they are sent, `ended` with what says that they are the last."""
+        if self._forward.body.framing != "chunked":
+            return data
+        framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        return framed + b"0\r\n\r\n" if ended else framed
 
     def _sent(self, connection: Connection) -> None:
         connection.request_sent = True
@@ -105,7 +104,7 @@ class Upload:
                     clocks.upload_since = time.monotonic()
                     await connection.wait_writable()
                     clocks.upload_since = None
-            connection.write(self._end())
+            connection.write(self._framed(b"", ended=True))
             self._sent(connection)
         except ProxyError as error:
             connection.fail(error)

@@ -12,8 +12,8 @@ NONE, LENGTH, CHUNKED = "none", "length", "chunked"
 @pytest.mark.parametrize(
     ("line", "more", "framing"),
     [
-        pytest.param(b"GET / HTTP/1.1", [], (NONE, 0), id="nothing said"),
-        pytest.param(b"POST / HTTP/1.1", [], (NONE, 0), id="nothing said of a POST"),
+        pytest.param(b"GET / HTTP/1.1", [], (NONE, None), id="nothing said"),
+        pytest.param(b"POST / HTTP/1.1", [], (NONE, None), id="nothing said of a POST"),
         pytest.param(b"POST / HTTP/1.1", [b"Content-Length: 0"], (NONE, 0), id="length of none"),
         pytest.param(b"POST / HTTP/1.1", [b"Content-Length: 5"], (LENGTH, 5), id="length"),
         pytest.param(b"GET / HTTP/1.1", [b"content-length: 5"], (LENGTH, 5), id="length of a GET"),

@@ -153,9 +153,7 @@ def test_exactly_what_is_dropped_or_named_is_missing_and_the_rest_is_in_order(
     given_fields = tuple(field(name, value) for name, value in received)
     named = set(members([value for key, _, value in given_fields if key == b"connection"]))
     gone = HOP_BY_HOP | (named - {b"host", b"content-length"})
-    assert travelling(given_fields, HOP_BY_HOP) == [
-        entry for entry in given_fields if entry[0] not in gone
-    ]
+    assert travelling(given_fields, HOP_BY_HOP) == [entry for entry in given_fields if entry[0] not in gone]
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_our_own_fields_come_in_one_order() -> None:
     assert names == [
         *("Host", "B", "Content-Type", "A"),
         *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"),
-        *("Accept-Encoding", "X-Rule", "Authorization", "Content-Length", "TE", "Connection"),
+        *("Accept-Encoding", "X-Rule", "Authorization", "TE", "Connection", "Content-Length"),
     ]
 
 

@@ -77,11 +77,13 @@ class ResponseReader:
 
         Runs once per event.
         """
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
-        self._read_bytes = len(data)
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpResponseParser(self)
+        if self.head is None:
+            self._read_bytes = len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete:
                 return self._mapped(error)
@@ -89,9 +91,9 @@ class ResponseReader:
         if self.pieces and not self.complete:
             self._overhead_bytes = 0
             return None
-        return self._without_body()
+        return self._without_body(len(data))
 
-    def _without_body(self) -> ProxyError | None:
+    def _without_body(self, size: int) -> ProxyError | None:
         """What to say of a read that ended a response, or brought no byte of a body.
 
         Heads, chunk extensions and trailers have to end some time.
@@ -101,7 +103,7 @@ class ResponseReader:
                 self.keep_alive = False  # bytes after the end, whatever they look like, are no part of a response
                 self.pieces.clear()
             return None
-        self._overhead_bytes += self._read_bytes
+        self._overhead_bytes += size
         return ResponseHeadTooLarge() if self._limit is not None and self._overhead_bytes > self._limit else None
 
     def end(self) -> bool:
