@@ -43,7 +43,6 @@ NOT_YET: dict[str, NotYet] = {
     "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
     "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
     "routes[].cookies": NotYet("{}", "cookies pass as they are"),
-    "routes[].websocket": NotYet("false", "a WebSocket handshake is answered 403", later="true"),
     "routes[].balance": NotYet("round_robin", "a route has one upstream"),
     "routes[].health": NotYet("its defaults", "upstreams are not checked"),
     "routes[].retry": NotYet("its defaults", "only a connection found dead is tried again, once"),
@@ -53,7 +52,6 @@ NOT_YET: dict[str, NotYet] = {
     "routes[].stream.on_client_gone": NotYet("cancel", "the upstream request is cancelled"),
     "routes[].stream.convert": NotYet("none", "streams keep their format"),
     "routes[].stream.content_type": NotYet("null", "the upstream's Content-Type passes"),
-    "routes[].timeouts.tunnel_idle": NotYet("off", "there are no tunnels"),
     "routes[].limits.concurrent": NotYet("off", "open exchanges are not counted"),
     "routes[].limits.event": NotYet("1MiB", "bytes leave as they arrive"),
 }

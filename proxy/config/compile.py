@@ -103,6 +103,7 @@ def compiled_route(route: Route) -> routes.Route:
             via=route.forwarding.via,
         ),
         rewrite_redirects=route.redirects == "rewrite",
+        websocket=route.websocket,
         stream=StreamPolicy(route.stream.classify, decode=route.compression == "auto"),
         close_on_refuse=route.stream.on_refuse == "close",
         timeouts=routes.Timeouts(
@@ -113,6 +114,7 @@ def compiled_route(route: Route) -> routes.Route:
             total=timeouts.total,
             client_write=timeouts.client_write,
             client_body=timeouts.client_body,
+            tunnel_idle=timeouts.tunnel_idle,
         ),
         limits=routes.Limits(
             request_head=limits.request_head, request_body=limits.request_body, response_head=limits.response_head

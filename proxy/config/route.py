@@ -239,7 +239,7 @@ class RouteSettings(Section):
         "Redirects are never followed.",
     )
     websocket: Flag = Field(
-        default=False, description="Whether WebSocket handshakes are tunnelled. `false`: they are answered 403."
+        default=True, description="Whether WebSocket handshakes are tunnelled. `false`: they are answered 403."
     )
     compression: Choice[Literal["auto", "pass"]] = Field(
         default="auto",

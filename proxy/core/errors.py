@@ -255,10 +255,10 @@ class ContentCodingBroken(UpstreamError):
 
 
 class UpgradeFailed(UpstreamError):
-    """A 101 that was not asked for."""
+    """A 101 that was not asked for, or to another protocol."""
 
     token = "http_upgrade_failed"
-    message = "The upstream switched protocols without being asked."
+    message = "The upstream switched to a protocol that was not asked for."
 
 
 class BodyTimeout(UpstreamTimeout):
@@ -280,6 +280,13 @@ class TotalTimeout(UpstreamTimeout):
 
     token = "http_response_timeout"
     message = "The exchange took longer than timeouts.total."
+
+
+class TunnelIdle(UpstreamTimeout):
+    """No byte in either direction of a tunnel for `timeouts.tunnel_idle`."""
+
+    token = "connection_read_timeout"
+    message = "The tunnel was silent for longer than timeouts.tunnel_idle."
 
 
 class OwnError(ProxyError):

@@ -6,7 +6,15 @@ Times are seconds of a monotonic clock; the moment of the start is also kept as 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from proxy.core.errors import ClientGone, ClientStalled, Draining, ProxyError, UpstreamError, UpstreamTimeout
+from proxy.core.errors import (
+    ClientGone,
+    ClientStalled,
+    Draining,
+    ProxyError,
+    TunnelIdle,
+    UpstreamError,
+    UpstreamTimeout,
+)
 
 Outcome = Literal[
     "complete",
@@ -52,8 +60,8 @@ class Exchange:
 
     def failed(self, error: ProxyError) -> None:
         """Writes down what went wrong and whose doing it was; the first failure counts, the others follow from it."""
-        if self.code:
-            return
+        if self.code or (self.outcome == "tunnel_closed" and isinstance(error, ClientGone)):
+            return  # a client that leaves a tunnel ends it, which is no failure
         self.code = error.token
         match error:
             case ClientStalled():
@@ -63,6 +71,8 @@ class Exchange:
                 self.status = self.status or error.status
             case Draining():
                 self.outcome = "drained"
+            case TunnelIdle():
+                self.outcome = "tunnel_closed"
             case UpstreamTimeout():
                 self.outcome = "upstream_timeout"
             case UpstreamError():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import NamedTuple
 
-from proxy.core import cors, forwarding, framing, guard, headers, routes, streams, target
+from proxy.core import cors, forwarding, framing, guard, headers, routes, streams, target, upgrade
 from proxy.core.errors import (
     ClientError,
     ExpectationFailed,
@@ -66,6 +66,8 @@ class Forward(NamedTuple):
     body: Body
     host: bytes
     """The authority the client asked for; redirects that point at the upstream are turned to it."""
+    tunnel: bool = False
+    """Whether the upstream is asked to switch protocols."""
 
     @property
     def head(self) -> bytes:
@@ -102,11 +104,16 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         _check(proxy, route, request, asked, host, body)
         if request.method == b"OPTIONS" and cors.is_preflight(request) and (route.cors or route.credential):
             return _preflight(route, request)
+        tunnel = _asks_for_tunnel(proxy, route, request, host, body)
         if body is framing.NO_BODY and request.method in _BODY_EXPECTED:
             body = framing.EMPTY_BODY  # RFC 9110 section 8.6
         fields = _request_fields(proxy, route, request, host)
+        if tunnel:
+            fields += upgrade.ASKED
+        elif b"te" in request.names and headers.accepts_trailers(request):
+            fields += (_TE_TRAILERS, _CONNECTION_TE)
         lines = request_lines(request.method, upstream_target(route, asked), fields)
-        return Forward(route, request, lines, body, host)
+        return Forward(route, request, lines, body, host, tunnel)
     except ProxyError as error:
         return Refuse(error, route)
 
@@ -143,8 +150,6 @@ def _check(
         raise RequestBodyTooLarge
     if b"expect" in request.names and not _can_be_met(request):
         raise ExpectationFailed
-    if b"upgrade" in request.names and _is_handshake(request):
-        raise RequestRefused("WebSocket is not tunnelled on this route.")
     if target.is_suspect(asked.path) and _leaves(route, asked.path):
         raise ClientError("The path leaves the route it belongs to.")
     if route.credential:
@@ -161,10 +166,17 @@ def _leaves(route: routes.Route, path: bytes) -> bool:
     return target.leaves(path[len(prefix) :]) if prefix is not None else target.climbs(path)
 
 
-def _is_handshake(request: RequestHead) -> bool:
-    """Whether a client asks for a WebSocket; any other upgrade is dropped and the request goes on. RFC 6455 4.1."""
-    wanted = members(request.values(b"upgrade"))
-    return request.method == b"GET" and request.version >= (1, 1) and b"websocket" in wanted
+def _asks_for_tunnel(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes, body: Body) -> bool:
+    """Whether the request is a handshake that this route tunnels. Errors: ClientError, RequestRefused."""
+    if not upgrade.asks(request):
+        return False
+    if not route.websocket:
+        raise RequestRefused("WebSocket is switched off for this route: `websocket: true` allows it.")
+    if body is not framing.NO_BODY:
+        raise ClientError("A WebSocket handshake has no body.")
+    if not route.credential:
+        upgrade.check_origin(request, host, proxy.hosts, route.cors)
+    return True
 
 
 def _can_be_met(request: RequestHead) -> bool:
@@ -223,8 +235,6 @@ def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, hos
     if route.credential:
         result = headers.replace(result, route.credential.field)
         result += [entry for entry in route.credential.defaults if first(result, entry[0]) is None]
-    if b"te" in request.names and headers.accepts_trailers(request):
-        result += [_TE_TRAILERS, _CONNECTION_TE]
     return result
 
 

@@ -85,6 +85,7 @@ class Timeouts:
     total: float | None = None
     client_write: float | None = 60.0
     client_body: float | None = 60.0
+    tunnel_idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class Route:
     preserve_host: bool = False
     forwarding: Forwarding = Forwarding()
     rewrite_redirects: bool = True
+    websocket: bool = True
     stream: StreamPolicy = StreamPolicy()
     close_on_refuse: bool = False
     timeouts: Timeouts = Timeouts()

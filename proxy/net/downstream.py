@@ -169,13 +169,27 @@ class Client:
         if first(fields, b"date") is None:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
         self._ends_by_close = framing == "close"
-        if self._ends_by_close or not self.body.is_eof():
-            # With a body half read, whatever follows could be taken for the next request.
+        if self._ends_by_close or not self.body.is_eof() or b"upgrade" in self.head.names:
+            # With a body half read, whatever follows could be taken for the next request; behind an Upgrade aiohttp
+            # reads no further request.
             self.keep_alive = False
         if not self.keep_alive:
             ours.append(_CLOSE)
         self.answered = True
         return _SINKS[framing](transport, response_bytes(status, reason, fields + ours))
+
+    def switch(self, reason: bytes, fields: list[Field]) -> None:
+        """Sends a 101: what follows is no HTTP. Errors: ClientGone."""
+        if not self.connected:
+            raise ClientGone
+        self.answered = True
+        self.keep_alive = False
+        self.write(response_bytes(101, reason, fields))
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes of a tunnel."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def reply(self, reply: Reply) -> None:
         """Sends an answer of our own that has no body."""

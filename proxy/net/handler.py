@@ -14,16 +14,20 @@ from proxy.core.answer import answer
 from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.forwarding import NOBODY, client_ip
+from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward, Proxy, Refuse, Reply
 from proxy.core.routes import Route
+from proxy.core.upgrade import switched
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import Client
 from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
 from proxy.net.tap import Tap
+from proxy.net.tunnel import Tunnel
 from proxy.net.upload import Upload
 from proxy.net.upstream import Upstreams
 from proxy.net.upstream.call import Call
+from proxy.net.upstream.connection import Connection
 
 log = logging.getLogger("proxy")
 
@@ -136,6 +140,10 @@ class Handler:
         try:
             connection, head = await call.open()
             exchange.head_at = connection.head_at
+            if head.status == 101:
+                self._upstreams.sweeper.discard(clocks)
+                await self._tunnel(client, call.hand_over(), head, route, exchange)
+                return
             decided = answer(forward, head, connection.body)
             exchange.status, exchange.stream = decided.status, decided.stream or ""
             relay = Relay(client, connection, clocks, exchange)
@@ -151,6 +159,18 @@ class Handler:
             self._upstreams.sweeper.discard(clocks)
             clocks.release()
             call.close()
+
+    async def _tunnel(
+        self, client: Client, connection: Connection, head: ResponseHead, route: Route, exchange: Exchange
+    ) -> None:
+        """Passes a 101 on; from then on the connection is the two ends' own."""
+        try:
+            client.switch(head.reason, switched(head, route.response_rules))
+        except ProxyError:
+            connection.close()
+            raise
+        exchange.status, exchange.outcome = head.status, "tunnel_closed"
+        await Tunnel(client, connection, exchange, route.timeouts.tunnel_idle).run(self._upstreams.sweeper)
 
     def _fail(self, client: Client, exchange: Exchange, error: ProxyError, route: Route | None) -> None:
         """Answers an error, or aborts where an answer has begun or the route wants none."""

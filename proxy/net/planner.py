@@ -53,11 +53,16 @@ class Planner:
         """Decides anew, and keeps what was decided if it may come again."""
         head = read(request, peer)
         decided = plan(self._proxy, head)
-        if isinstance(decided, Forward) and decided.request is head and head.size <= KEPT_BYTES:
+        if isinstance(decided, Forward) and _may_come_again(decided, head):
             while len(self._known) >= KEPT:
                 del self._known[next(iter(self._known))]
             self._known[key] = _Known(decided, head.fields if at < 0 else head.fields[:at] + head.fields[at + 1 :])
         return head, decided
+
+
+def _may_come_again(forward: Forward, head: RequestHead) -> bool:
+    """Whether a head is worth keeping: not a handshake's, whose key is its own, nor one read as if it were another."""
+    return not forward.tunnel and forward.request is head and head.size <= KEPT_BYTES
 
 
 def read(request: web.BaseRequest, peer: Peer) -> RequestHead:
@@ -82,10 +87,10 @@ def _length_at(request: web.BaseRequest) -> int:
 
 def _with_length(known: _Known, at: int, name: bytes, length: bytes) -> Forward | None:
     """What is known, for another length of the body; None where the length itself has to be judged."""
-    route, request, lines, _, host = known.forward
+    route, request, lines, _, host, tunnel = known.forward
     limit = route.limits.request_body
     if not length.isdigit() or not (size := int(length)) or (limit is not None and size > limit):
         return None
     fields = (*known.fields[:at], (b"content-length", name, length), *known.fields[at:])
     again = tuple.__new__(RequestHead, (*request[:3], fields, *request[4:]))
-    return tuple.__new__(Forward, (route, again, lines, Body("length", size), host))
+    return tuple.__new__(Forward, (route, again, lines, Body("length", size), host, tunnel))

@@ -28,6 +28,7 @@ from proxy.net.handler import Handler
 from proxy.net.relay import Relay
 from proxy.net.sockets import tune
 from proxy.net.tail import Tail
+from proxy.net.tunnel import Tunnel
 
 # Above this a client counts as slow and the upstream is paused; below the second it is read on.
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 64 * 1024, 16 * 1024
@@ -42,13 +43,14 @@ _TLS_SHUTDOWN_S = 1.0
 class ClientConnection(web.RequestHandler):
     """One client's connection: aiohttp's protocol, which also tells the relay when the client falls behind."""
 
-    __slots__ = ("_abort_timer", "_handler", "body", "peer", "relay", "tail")
+    __slots__ = ("_abort_timer", "_handler", "_tunnel", "body", "peer", "relay", "tail")
 
     def __init__(self, manager: "Server", **options: Any) -> None:
         super().__init__(manager, **options)
         self._handler = manager.handler
         self._abort_timer: asyncio.TimerHandle | None = None
-        self.relay: Relay | None = None
+        self.relay: Relay | Tunnel | None = None
+        self._tunnel: Tunnel | None = None
         self.body: StreamReader | None = None
         """The body of the request being served."""
         self.tail: Tail | None = None
@@ -99,6 +101,15 @@ class ClientConnection(web.RequestHandler):
         if self.tail is not None:
             self.tail.release()
         super().connection_lost(exc)
+
+    def tunnel(self, tunnel: Tunnel) -> None:
+        """Ends HTTP: gives everything that comes to the tunnel, what came behind the handshake before this returns."""
+        self._tunnel = tunnel
+        self.set_parser(cast(Any, tunnel), lambda: None)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's never keeps the other direction open
+        """The client sends no more, which outside a tunnel counts as having left."""
+        return self._tunnel is not None and self._tunnel.client_ended()
 
     def close_after_flush(self, seconds: float) -> None:
         """Closes once everything written has left, or after that time; nothing more is read or served."""

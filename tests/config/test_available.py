@@ -34,10 +34,6 @@ ASKED = {
         "cookies: {domain: {a: b}}",
         "{} (cookies is not available yet: cookies pass as they are)",
     ),
-    "routes[].websocket": (
-        "websocket: true",
-        "false (websocket is not available yet: a WebSocket handshake is answered 403)",
-    ),
     "routes[].balance": (
         "balance: {hash: x-user}",
         "round_robin (balance is not available yet: a route has one upstream)",
@@ -70,10 +66,6 @@ ASKED = {
     "routes[].stream.content_type": (
         "stream: {content_type: text/event-stream}",
         "null (stream.content_type is not available yet: the upstream's Content-Type passes)",
-    ),
-    "routes[].timeouts.tunnel_idle": (
-        "timeouts: {tunnel_idle: 5m}",
-        "off (timeouts.tunnel_idle is not available yet: there are no tunnels)",
     ),
     "routes[].limits.concurrent": (
         "limits: {concurrent: 5}",

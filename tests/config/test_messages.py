@@ -280,7 +280,7 @@ routes:
   - path: /a
     upstream: nowhere
     api_key: ${UNSET}
-    websocket: true
+    balance: least_streams
   - path: /a
     upstream: http://a
     timeouts: {idle: -1, conect: 3}
@@ -291,7 +291,7 @@ routes:
         "3:8: drain",
         "6:15: routes[0].upstream",
         "7:14: routes[0].api_key",
-        "8:16: routes[0].websocket",
+        "8:14: routes[0].balance",
         "9:11: routes[1].path",
         "11:22: routes[1].timeouts.idle",
         "11:26: routes[1].timeouts.conect",

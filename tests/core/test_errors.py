@@ -38,6 +38,7 @@ TABLE = {
     "TransferCodingUnknown": ("upstream", 502, "http_response_transfer_coding", False),
     "ContentCodingBroken": ("upstream", 502, "http_response_content_coding", False),
     "UpgradeFailed": ("upstream", 502, "http_upgrade_failed", False),
+    "TunnelIdle": ("upstream", 504, "connection_read_timeout", False),
     "BodyTimeout": ("upstream", 504, "connection_read_timeout", False),
     "UploadTimeout": ("upstream", 504, "connection_write_timeout", False),
     "TotalTimeout": ("upstream", 504, "http_response_timeout", False),

@@ -32,6 +32,7 @@ OUTCOMES = {
     "TransferCodingUnknown": "upstream_aborted",
     "ContentCodingBroken": "upstream_aborted",
     "UpgradeFailed": "upstream_aborted",
+    "TunnelIdle": "tunnel_closed",
 }
 
 

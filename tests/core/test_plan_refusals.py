@@ -93,10 +93,10 @@ TIGHT = route(limits=Limits(request_head=100, request_body=10))
             id="a key, another local page",
         ),
         pytest.param(
-            PLAIN,
+            route(websocket=False),
             request(b"GET / HTTP/1.1", b"Upgrade: h2c, WebSocket", b"Connection: upgrade"),
             (403, "http_request_denied"),
-            id="a WebSocket",
+            id="a WebSocket where there are none",
         ),
         pytest.param(
             PLAIN, request(b"GET / HTTP/1.1", b"Via: 1.1 here"), (502, "proxy_loop_detected"), id="been here before"

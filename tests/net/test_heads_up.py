@@ -281,7 +281,7 @@ async def test_a_final_answer_to_an_unread_expect_closes(origin: MakeOrigin, pro
     assert (await client.answer()).get(b"connection") == b"close"
 
 
-async def test_a_sec_websocket_request_loses_its_upgrade_as_long_as_nothing_tunnels(echo: Origin, proxy: MakeProxy):
+async def test_an_upgrade_that_is_not_tunnelled_is_dropped(echo: Origin, proxy: MakeProxy):
     """MUST. U2. Any Upgrade that is not tunnelled is dropped and the request goes on as plain HTTP."""
     got = await received(await proxy(echo), echo, b"Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings", b"X-A: 1")
     assert foreign(got) == [(b"X-A", b"1")]

@@ -80,13 +80,21 @@ class Call:
     def _send(self, connection: Connection) -> asyncio.Future[ResponseHead]:
         """Sends head and body, or begins to; the answer's head is to be awaited."""
         self.connection = connection
-        connection.begin(self._forward.request.method, self._forward.route.limits.response_head, self._interim)
+        forward = self._forward
+        limit = forward.route.limits.response_head
+        connection.begin(forward.request.method, limit, self._interim, forward.tunnel)
         self._upload.send(connection)
         return connection.head()
 
     def _interim(self, head: ResponseHead) -> None:
         self._told_interim = True
         self._on_interim(head)
+
+    def hand_over(self) -> Connection:
+        """Gives the connection away for good: it became a tunnel, and is no longer this call's to close."""
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        return connection
 
     def close(self) -> None:
         """Stops the upload and gives the connection back, to be kept or closed."""

@@ -41,6 +41,25 @@ class Receiver(Protocol):
         """The body will not be complete; nothing follows."""
 
 
+class Raw(Protocol):
+    """Who gets everything behind a 101, and is told how the upstream takes what is sent to it."""
+
+    def upstream_sent(self, data: bytes) -> None:
+        """What one read brought."""
+
+    def upstream_ended(self) -> bool:
+        """The upstream sends no more; returns whether it may still be sent to."""
+
+    def upstream_lost(self) -> None:
+        """The connection is gone."""
+
+    def upstream_full(self) -> None:
+        """The upstream takes bytes more slowly than they arrive."""
+
+    def upstream_ready(self) -> None:
+        """The upstream has caught up."""
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection to an origin.
 
@@ -55,6 +74,7 @@ class Connection(asyncio.BufferedProtocol):
         "_on_lost",
         "_paused",
         "_poller",
+        "_raw",
         "_reader",
         "_receiver",
         "_transport",
@@ -77,6 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self._write_waiter: asyncio.Future[None] | None = None
         self._on_lost: Callable[[Connection], None] | None = None
         self._poller: select.poll | None = None
+        self._raw: Raw | None = None
         self._paused = False
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
@@ -86,9 +107,14 @@ class Connection(asyncio.BufferedProtocol):
 
     # The exchange, called by the handler and the pool.
 
-    def begin(self, method: bytes, head_limit: int | None, on_interim: OnInterim | None = None) -> None:
-        """Starts an exchange: what comes from now on answers this request. `head_limit` is in bytes, None is none."""
-        self._reader.begin(method, head_limit, on_interim)
+    def begin(
+        self, method: bytes, head_limit: int | None, on_interim: OnInterim | None = None, tunnel: bool = False
+    ) -> None:
+        """Starts an exchange: what comes from now on answers this request. `head_limit` is in bytes, None is none.
+
+        `tunnel` is whether the request asks to switch protocols.
+        """
+        self._reader.begin(method, head_limit, on_interim, tunnel)
         self.request_sent = False
 
     def write(self, data: bytes) -> None:
@@ -129,6 +155,18 @@ class Connection(asyncio.BufferedProtocol):
         self._deliver()
         if self._failure is not None:
             receiver.failed(self._failure)
+
+    def tunnel(self, raw: Raw) -> asyncio.Transport | None:
+        """Ends HTTP after a 101: gives everything that comes to `raw`, what is there already before this returns.
+
+        Returns the transport to write to, None if the connection is gone.
+        """
+        self._raw = raw
+        self.resume()
+        early, self._reader.early = self._reader.early, b""
+        if early:
+            raw.upstream_sent(early)
+        return self._transport
 
     def pause(self) -> None:
         """Stops reading: the kernel's buffer fills, and the upstream has to wait."""
@@ -227,7 +265,7 @@ class Connection(asyncio.BufferedProtocol):
         """Parses one read and hands on the body bytes in it. Runs once per event."""
         reader = self._reader
         if reader.complete:
-            self._abort()  # bytes nobody asked for are never a response: RFC 9112 section 9.2
+            self._beyond(bytes(_view[:nbytes]))
             return
         self.last_read_at = time.monotonic()
         failure = reader.feed(_starts[nbytes] if nbytes < 1024 else _view[:nbytes])
@@ -245,6 +283,16 @@ class Connection(asyncio.BufferedProtocol):
         if failure is not None:
             self.fail(failure)
 
+    def _beyond(self, data: bytes) -> None:
+        """Bytes behind a response: those of a tunnel, or nobody's."""
+        if self._raw is not None:
+            self._raw.upstream_sent(data)
+        elif self._reader.switched:
+            self._reader.early += data
+            self.pause()  # until the tunnel stands, which is a turn of the loop away
+        else:
+            self._abort()  # bytes nobody asked for are never a response: RFC 9112 section 9.2
+
     def _tell_head(self, head: ResponseHead) -> None:
         waiter, self._head_waiter = self._head_waiter, None
         if waiter is not None and not waiter.done():
@@ -261,6 +309,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """An end of the upstream's bytes; over TLS a clean one only if it was announced. RFC 9112 sections 6.3, 9.8."""
+        if self._raw is not None:
+            return self._raw.upstream_ended()
         if self._said_goodbye() and self._reader.end():
             self._deliver()
         return False
@@ -281,7 +331,9 @@ class Connection(asyncio.BufferedProtocol):
         """The connection is gone: the end of an exchange under way, or of the wait for one."""
         self._transport = None
         self._reader.release()
-        if self._on_lost is not None:
+        if self._raw is not None:
+            self._raw.upstream_lost()
+        elif self._on_lost is not None:
             self._on_lost(self)
         elif not self._reader.complete and self._failure is None:
             cut_head = self._reader.head is None and self._reader.begun
@@ -291,9 +343,13 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The upstream takes the request more slowly than it arrives."""
         self.writing_paused = True
+        if self._raw is not None:
+            self._raw.upstream_full()
 
     def resume_writing(self) -> None:
         """The upstream has caught up."""
         self.writing_paused = False
+        if self._raw is not None:
+            self._raw.upstream_ready()
         if self._write_waiter is not None and not self._write_waiter.done():
             self._write_waiter.set_result(None)

@@ -36,8 +36,10 @@ class ResponseReader:
         "_parser",
         "_read_bytes",
         "_reason",
+        "_tunnel",
         "body",
         "complete",
+        "early",
         "head",
         "keep_alive",
         "on_body",
@@ -51,10 +53,15 @@ class ResponseReader:
         self._parser: httptools.HttpResponseParser | None = None
         self.begin(b"", None, None)
         self.complete = True
+        self.early = b""
+        """What came behind a 101, in the same read."""
 
-    def begin(self, method: bytes, head_limit: int | None, on_interim: OnInterim | None) -> None:
-        """What comes from now on answers a request with this method. `head_limit` is in bytes, None is none."""
-        self._method, self._limit, self._on_interim = method, head_limit, on_interim
+    def begin(self, method: bytes, head_limit: int | None, on_interim: OnInterim | None, tunnel: bool = False) -> None:
+        """What comes from now on answers a request with this method. `head_limit` is in bytes, None is none.
+
+        A 101 is an answer only where a `tunnel` was asked for.
+        """
+        self._method, self._limit, self._on_interim, self._tunnel = method, head_limit, on_interim, tunnel
         self._fields: list[Field] = []
         self._reason = b""
         self._overhead_bytes = self._read_bytes = self._interims = 0
@@ -66,6 +73,11 @@ class ResponseReader:
     def release(self) -> None:
         """Lets go of the parser, which refers to this object: such circles are only freed by the collector."""
         self._parser = self._on_interim = None
+
+    @property
+    def switched(self) -> bool:
+        """Whether the upstream has left HTTP: what follows the head is no response."""
+        return self.head is not None and self.head.status == 101
 
     @property
     def begun(self) -> bool:
@@ -84,7 +96,10 @@ class ResponseReader:
             self._read_bytes = len(data)
         try:
             parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except httptools.HttpParserUpgrade as error:
+            self._parser = None
+            self.early = bytes(data[error.args[0] :])
+        except httptools.HttpParserError as error:
             if not self.complete:
                 return self._mapped(error)
             self.keep_alive = False  # a fault behind the end harms no response, only the next one
@@ -115,8 +130,6 @@ class ResponseReader:
 
     def _mapped(self, error: Exception) -> ProxyError:
         """Ours for the parser's."""
-        if isinstance(error, httptools.HttpParserUpgrade):
-            return UpgradeFailed()
         cause = error.__context__
         return cause if isinstance(cause, ProxyError) else ResponseMalformed()
 
@@ -151,9 +164,13 @@ class ResponseReader:
         )
         self._fields, self._reason = [], b""
         self._check(head, version)
+        if head.status == 101:
+            if not self._tunnel or b"transfer-encoding" in head.names or b"content-length" in head.names:
+                raise UpgradeFailed
+            self.head, self.complete = head, True
+            return
         if head.status < 200:
-            if head.status != 101:  # httptools raises HttpParserUpgrade for it
-                self._interim(head)
+            self._interim(head)
             return
         self.body = framing.of_response(self._method, head)
         self.head = head
