@@ -4,6 +4,7 @@ Stripping and our own fields come first, the operator's rules last; framing is c
 """
 
 import json
+import re
 from typing import NamedTuple
 
 from proxy.core import cors, framing, headers, message, streams
@@ -65,6 +66,20 @@ def interim(head: ResponseHead) -> list[Field]:
 _INTERIM_DROPPED = headers.RESPONSE_DROPPED | headers.FRAMING
 
 
+def trailers(forward: Forward, head: ResponseHead, received: list[Field]) -> list[Field]:
+    """The fields of a trailer section that reach the client. Source: RFC 9110 section 6.5.
+
+    Neither what has to be known before a body, nor what was removed from the head, by Connection, by a rule or for the
+    sake of a key.
+    """
+    route = forward.route
+    dropped = headers.TRAILERS_DROPPED.union(members(head.values(b"connection")), route.response_rules.remove)
+    kept = [entry for entry in received if entry[0] not in dropped]
+    if route.credential or route.cors:
+        kept = [entry for entry in kept if not entry[0].startswith(cors.PREFIX)]
+    return kept
+
+
 def failure(error: ProxyError, request: RequestHead | None, route: Route | None, instance: bytes) -> Answer:
     """Our own error as an answer, with its body in `error_body`'s form. Source: RFC 9209 section 2."""
     body = error_body(error, route)
@@ -90,18 +105,21 @@ def error_body(error: ProxyError, route: Route | None) -> bytes:
     return json.dumps({"error": {"type": error.side, "code": error.token, "message": text}}).encode()
 
 
+# A scheme, which may be missing, an authority and the rest.
+_URL = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
+
+
 def _turned(location: Field, forward: Forward) -> Field:
     """A Location that points at the route's upstream, turned to us; any other as it is."""
     upstream, route = forward.route.upstream, forward.route
     key, name, value = location
-    scheme = b"https" if upstream.origin.tls else b"http"
-    root = b"%b://%b" % (scheme, upstream.authority)
-    if value[: len(root)].lower() == root.lower() and value[len(root) :][:1] in (b"", b"/", b"?", b"#"):
-        rest = value[len(root) :]
-    elif value.startswith(b"/") and not value.startswith(b"//"):
-        return key, name, _ours(value, route) or value
-    else:
+    scheme, port = (b"https", b":443") if upstream.origin.tls else (b"http", b":80")
+    url = _URL.match(value)
+    if url is None:
+        return (key, name, _ours(value, route) or value) if value.startswith(b"/") else location
+    if (url[1] or scheme).lower() != scheme or url[2].lower().removesuffix(port) != upstream.authority.lower():
         return location
+    rest = url[3]
     path = _ours(rest if rest.startswith(b"/") else b"/" + rest, route)
     if path is None:
         return location
@@ -111,7 +129,7 @@ def _turned(location: Field, forward: Forward) -> Field:
 
 def _ours(path: bytes, route: Route) -> bytes | None:
     """The path at which a client finds an upstream's path; None where this route does not lead there."""
-    base = route.upstream.base_path.rstrip(b"/")
+    base = route.upstream.base_path.removesuffix(b"/")
     if base:
         if path != base and not path.startswith((base + b"/", base + b"?", base + b"#")):
             return None

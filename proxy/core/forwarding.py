@@ -61,7 +61,7 @@ def client_ip(head: RequestHead, trusted: Trusted) -> str:
         return ip
     for hop in reversed(members(head.values(b"x-forwarded-for"))):
         try:
-            ip = plain_ip(str(ip_address(hop.decode("ascii").strip("[]"))))
+            ip = plain_ip(str(ip_address(_without_port(hop.decode("ascii")))))
         except ValueError:
             break  # no address: whoever sent us that is the last we know of
         if not trusted.believes(ip):
@@ -69,12 +69,20 @@ def client_ip(head: RequestHead, trusted: Trusted) -> str:
     return ip
 
 
+def _without_port(hop: str) -> str:
+    """An address as some proxies write it: `1.2.3.4:5`, `[::1]:5`, `[::1]`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
 def apply(fields: list[Field], head: RequestHead, forwarding: Forwarding, trusted: Trusted) -> list[Field]:
     """The fields with this hop told; `fields` are already stripped of what is hop-by-hop."""
     if trusted.believes(head.peer.ip):
         return _extended(fields, head, forwarding)
-    if not INBOUND.isdisjoint(head.names) or _PREFIX in b"\n".join(head.names):  # one search is cheaper than one a name
-        fields = [entry for entry in fields if entry[0] not in INBOUND and not entry[0].startswith(_PREFIX)]
+    names = b"\n".join(head.names)  # one search is cheaper than one in every name
+    if _PREFIX in names or b"_" in names or not INBOUND.isdisjoint(head.names):
+        fields = [entry for entry in fields if not _tells_of_client(entry[0])]
     ip, secure = head.peer
     host = head.first(b"host") or b""
     return [*fields, *_told(ip, secure, host, forwarding.x_forwarded, forwarding.x_real_ip, forwarding.forwarded)]
@@ -82,8 +90,8 @@ def apply(fields: list[Field], head: RequestHead, forwarding: Forwarding, truste
 
 def _extended(fields: list[Field], head: RequestHead, forwarding: Forwarding) -> list[Field]:
     """What a trusted proxy said is kept: the lists grow by one, single values stay."""
-    hops = values(fields, b"x-forwarded-for")
-    elements = values(fields, b"forwarded")
+    hops = _said(fields, b"x-forwarded-for")
+    elements = _said(fields, b"forwarded")
     ip, secure = head.peer
     host = head.first(b"host") or b""
     told = _told(ip, secure, host, forwarding.x_forwarded, forwarding.x_real_ip, forwarding.forwarded)
@@ -92,6 +100,12 @@ def _extended(fields: list[Field], head: RequestHead, forwarding: Forwarding) ->
     kept = [entry for entry in fields if entry[0] not in grown]
     names = {key for key, _, _ in kept}
     return kept + [entry for entry in ours if entry[0] not in names]
+
+
+def _tells_of_client(name: bytes) -> bool:
+    """Whether a field says what only a proxy may; CGI and WSGI back ends take `_` for `-`."""
+    name = name.replace(b"_", b"-")
+    return name in INBOUND or name.startswith(_PREFIX)
 
 
 def _behind(ours: Field, before: list[bytes]) -> Field:
@@ -125,15 +139,15 @@ def _told(address: str, secure: bool, host: bytes, x_forwarded: bool, x_real_ip:
 
 def via(fields: list[Field], instance: bytes) -> list[Field]:
     """The fields with this instance appended to Via. Source: RFC 9110 section 7.6.3."""
-    received = values(fields, b"via")
-    if received:
-        fields = [entry for entry in fields if entry[0] != b"via"]
-    return [*fields, (b"via", b"Via", b", ".join([*received, b"1.1 " + instance]))]
+    others = [entry for entry in fields if entry[0] != b"via"]
+    return [*others, (b"via", b"Via", b", ".join([*_said(fields, b"via"), b"1.1 " + instance]))]
+
+
+def _said(fields: list[Field], key: bytes) -> list[bytes]:
+    """The lines of a list, without those that say nothing: they would become empty members. RFC 9110 5.6.1.1."""
+    return [value for value in values(fields, key) if value]
 
 
 def has_passed(head: RequestHead, instance: bytes) -> bool:
-    """Whether Via says that the request came through this instance before."""
-    received = head.values(b"via")
-    if not received:
-        return False
-    return any(instance.lower() in hop.split() for hop in members(received))
+    """Whether Via says that the request came through this instance before; what stands in comments says nothing."""
+    return any(hop.split()[1:2] == [instance.lower()] for hop in members(head.values(b"via")))

@@ -60,7 +60,7 @@ def of_response(method: bytes, head: ResponseHead) -> Body:
         if coded or len(lengths) > 1 or not _is_length(lengths[0]):
             raise ResponseMalformed
         length = int(lengths[0])
-    if coded and (head.version < (1, 1) or members(values(head.fields, b"transfer-encoding")) != [b"chunked"]):
+    if coded and (head.version < (1, 1) or not _is_chunked(values(head.fields, b"transfer-encoding"))):
         raise TransferCodingUnknown
     if head.status in BODYLESS_STATUSES or method == b"HEAD":
         return NO_BODY if length is None else Body("none", length)
@@ -81,6 +81,11 @@ def told(body: Body) -> bytes:
     if body.framing == "chunked":
         return b"Transfer-Encoding: chunked\r\n\r\n"
     return b"\r\n" if body.length is None else b"Content-Length: %d\r\n\r\n" % body.length
+
+
+def _is_chunked(lines: list[bytes]) -> bool:
+    """Whether one line says just that: a parser may read `chunked,` as a coding that it does not know."""
+    return len(lines) == 1 and lines[0].lower() == b"chunked"
 
 
 def _is_length(value: bytes) -> bool:

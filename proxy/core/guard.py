@@ -8,7 +8,7 @@ listen address. Source: RFC 9110 section 15.5.20; W3C Fetch Metadata.
 import functools
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from proxy.core.cors import Cors
 from proxy.core.errors import ClientError, MisdirectedRequest, RequestRefused
@@ -31,8 +31,8 @@ class Hosts:
         return name in _LOOPBACK or name in self.names or _is_loopback(name)
 
 
-# A name or an address in brackets, and perhaps a port: RFC 9110 section 7.2 without what needs percent-encoding.
-_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f-\xff:@/\[\]?#\\]+)(?::[0-9]*)?\Z")
+# A name or an address in brackets, and perhaps a port: RFC 9110 section 7.2, RFC 3986 section 3.2.2.
+_AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?\Z")
 _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
 
 
@@ -55,22 +55,28 @@ def _is_loopback(name: bytes) -> bool:
 def authority(request: RequestHead, absolute: bytes | None) -> bytes:
     """The authority the request is for: that of an absolute-form target, else Host; empty for HTTP/1.0 without one.
 
-    Errors: ClientError where HTTP/1.1 has no, an empty, or more than one Host. Source: RFC 9112 section 3.2.
+    Errors: ClientError where HTTP/1.1 has no, an empty, an invalid, or more than one Host, also beside an absolute-form
+    target. Source: RFC 9112 section 3.2.
     """
     host = request.first(b"host") or b""
     repeated = len(request.names) < len(request.fields) and len(request.values(b"host")) > 1
     if repeated or (not host and request.version >= (1, 1)):
         raise ClientError("The request needs exactly one Host that is not empty.")
-    if absolute is not None:
-        host = absolute
-    if host and not _is_authority(host):
+    if (host and not _is_authority(host)) or (absolute and not _is_authority(absolute)):
         raise ClientError("The Host is not a name with an optional port.")
-    return host
+    return host if absolute is None else absolute
 
 
 @functools.lru_cache(maxsize=256)
 def _is_authority(host: bytes) -> bool:
-    return _AUTHORITY.match(host) is not None
+    match = _AUTHORITY.match(host)
+    if match is None or match[1] is None:
+        return match is not None
+    try:
+        IPv6Address(match[1].decode("ascii"))
+    except ValueError:
+        return False
+    return True
 
 
 def check_host(host: bytes, hosts: Hosts) -> None:

@@ -38,6 +38,19 @@ RESPONSE_DROPPED = HOP_BY_HOP | {
 }
 
 
+# What has to be known before the body, or steers the connection, the cache or the login: RFC 9110 section 6.5.1.
+TRAILERS_DROPPED = frozenset(
+    {
+        *RESPONSE_DROPPED,
+        *FRAMING,
+        *(b"content-encoding", b"content-type", b"content-range", b"content-location"),
+        *(b"authorization", b"www-authenticate", b"authentication-info", b"proxy-authentication-info"),
+        *(b"cookie", b"set-cookie", b"location", b"max-forwards", b"expect", b"range"),
+        *(b"cache-control", b"expires", b"age", b"date", b"vary", b"retry-after", b"pragma"),
+    }
+)
+
+
 def end_to_end(fields: Fields, dropped: frozenset[bytes], names: frozenset[bytes]) -> list[Field]:
     """The fields that travel on: neither in `dropped` nor named by any Connection line, in their order.
 

@@ -122,6 +122,15 @@ def persists(head: ResponseHead) -> bool:
     return b"close" not in options and (head.version >= (1, 1) or b"keep-alive" in options)
 
 
+def keep_alive_timeout(head: ResponseHead) -> int | None:
+    """For how many seconds the other side says that it keeps an idle connection. Source: RFC 2068 section 19.7.1.1."""
+    for parameter in members(head.values(b"keep-alive")):
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"timeout" and value.strip().isdigit():
+            return int(value.strip()[:9])
+    return None
+
+
 def phrase(status: int) -> bytes:
     """The usual reason phrase of a status of our own; empty for one that has none."""
     return HTTPStatus(status).phrase.encode("ascii") if status in _KNOWN else b""
@@ -134,6 +143,11 @@ def request_lines(method: bytes, target: bytes, fields: list[Field]) -> bytes:
         lines.append(name + b": " + value)
     lines.append(b"")
     return b"\r\n".join(lines)
+
+
+def field_lines(fields: list[Field]) -> bytes:
+    """Fields as lines, as in a trailer section."""
+    return b"".join([b"%b: %b\r\n" % (name, value) for _, name, value in fields])
 
 
 def response_bytes(status: int, reason: bytes, fields: list[Field]) -> bytes:

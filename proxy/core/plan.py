@@ -247,9 +247,12 @@ def _one_less(max_forwards: Field) -> Field:
 
 def _hops_left(max_forwards: bytes | None) -> int | None:
     """The number in Max-Forwards; None where there is none, or nothing that is one."""
-    return int(max_forwards) if max_forwards and max_forwards.isdigit() and len(max_forwards) <= 18 else None
+    if not max_forwards or not max_forwards.isdigit():
+        return None
+    return min(int(max_forwards.lstrip(b"0")[:19] or b"0"), _MOST_HOPS)
 
 
+_MOST_HOPS = 10**18
 _IDENTITY = field(b"Accept-Encoding", b"identity")
 _TE_TRAILERS = field(b"TE", b"trailers")
 _CONNECTION_TE = field(b"Connection", b"TE")

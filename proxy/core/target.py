@@ -99,7 +99,7 @@ def _depth_below_zero(path: bytes) -> bool:
 
 def join(base: bytes, rest: bytes) -> bytes:
     """Base path and rest with exactly one slash between them."""
-    return base.rstrip(b"/") + b"/" + rest.removeprefix(b"/") if base else rest or b"/"
+    return base.removesuffix(b"/") + b"/" + rest.removeprefix(b"/") if base else rest or b"/"
 
 
 def join_query(base: bytes, received: bytes) -> bytes:

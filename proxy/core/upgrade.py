@@ -16,6 +16,11 @@ ASKED = (_CONNECTION, field(b"Upgrade", WEBSOCKET))
 """The fields of a handshake on its way upstream."""
 
 
+def names_websocket(request: RequestHead) -> bool:
+    """Whether WebSocket is among the protocols a request names, be it a handshake or not."""
+    return b"upgrade" in request.names and WEBSOCKET in members(request.values(b"upgrade"))
+
+
 def asks(request: RequestHead) -> bool:
     """Whether a request is a WebSocket handshake. Errors: ClientError for an Upgrade that is no list of names."""
     if b"upgrade" not in request.names:
@@ -26,7 +31,7 @@ def asks(request: RequestHead) -> bool:
     return (
         request.method == b"GET"
         and request.version >= (1, 1)
-        and WEBSOCKET in members(lines)
+        and names_websocket(request)
         and b"upgrade" in members(request.values(b"connection"))
     )
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from proxy.core import answer as answers
+from proxy.core import upgrade
 from proxy.core.answer import Answer
 from proxy.core.errors import ClientGone, ProxyError
 from proxy.core.framing import NO_BODY
@@ -70,8 +71,9 @@ class Sink:
             data, self._head = self._head + data, b""
         self._write(data)
 
-    def finish(self, data: bytes) -> None:
-        """Sends the last body bytes, possibly none, and the end, in one write."""
+    def finish(self, data: bytes, trailers: bytes = b"") -> None:
+        """Sends the last body bytes, possibly none, and the end, in one write; the lines of a trailer section fit
+        only behind chunks."""
         if data or self._head:
             self.write(data)
 
@@ -104,10 +106,10 @@ class ChunkedSink(Sink):
             chunk, self._head = self._head + chunk, b""
         self._write(chunk)
 
-    def finish(self, data: bytes) -> None:
+    def finish(self, data: bytes, trailers: bytes = b"") -> None:
         """Sends the last bytes, possibly none, and the last chunk, in one write."""
         chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        self._write(self._head + chunk + b"0\r\n\r\n")
+        self._write(b"%b%b0\r\n%b\r\n" % (self._head, chunk, trailers))
         self._head = b""
 
 
@@ -137,7 +139,7 @@ class Client:
         """The request's body as it arrives."""
         self.connection = cast("ClientConnection", request.protocol)
         """The protocol of the client's connection."""
-        self.connection.body = self.body
+        self.connection.serve(self.body)
         self._transport = self.connection.transport
         self._ends_by_close = False
         self.answered = False
@@ -169,9 +171,9 @@ class Client:
         if first(fields, b"date") is None:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
         self._ends_by_close = framing == "close"
-        if self._ends_by_close or not self.body.is_eof() or b"upgrade" in self.head.names:
-            # With a body half read, whatever follows could be taken for the next request; behind an Upgrade aiohttp
-            # reads no further request.
+        if self._ends_by_close or not self.body.is_eof() or upgrade.names_websocket(self.head):
+            # With a body half read, whatever follows could be taken for the next request; behind a handshake, tunnelled
+            # or not, aiohttp reads no further one.
             self.keep_alive = False
         if not self.keep_alive:
             ours.append(_CLOSE)

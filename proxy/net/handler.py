@@ -146,7 +146,7 @@ class Handler:
                 return
             decided = answer(forward, head, connection.body)
             exchange.status, exchange.stream = decided.status, decided.stream or ""
-            relay = Relay(client, connection, clocks, exchange)
+            relay = Relay(client, connection, forward, clocks, exchange)
             clocks.expire = relay.expire
             relay.start(client.start(decided), decided.stage)
             if not relay.finished:

@@ -7,8 +7,11 @@ way: a full client pauses the upstream's reading, and the upstream's own window 
 import asyncio
 import time
 
+from proxy.core.answer import trailers
 from proxy.core.errors import ClientStalled, ProxyError
 from proxy.core.exchange import Exchange
+from proxy.core.message import field_lines
+from proxy.core.plan import Forward
 from proxy.core.stages import Stage
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import Client, Sink
@@ -26,14 +29,18 @@ class Relay:
         "_error",
         "_exchange",
         "_finished",
+        "_forward",
         "_held",
         "_last",
         "_sink",
         "_stage",
     )
 
-    def __init__(self, client: Client, connection: Connection, clocks: Deadlines, exchange: Exchange) -> None:
+    def __init__(
+        self, client: Client, connection: Connection, forward: Forward, clocks: Deadlines, exchange: Exchange
+    ) -> None:
         self._client = client
+        self._forward = forward
         self._connection = connection
         self._clocks = clocks
         self._exchange = exchange
@@ -94,11 +101,16 @@ class Relay:
             self._through(self._stage, data)
         elif last:
             exchange.bytes_out += len(data)
-            self._sink.finish(data)
+            self._sink.finish(data, self._trailers())
             self._end()
         else:
             exchange.bytes_out += len(data)
             self._sink.write(data)
+
+    def _trailers(self) -> bytes:
+        """The lines of the trailer section, if there is one."""
+        found = self._connection.trailers
+        return field_lines(trailers(self._forward, *found)) if found else b""
 
     def _through(self, stage: Stage, data: bytes) -> None:
         """Feeds the stage and sends its pieces, until it wants input or the client is full."""
@@ -117,7 +129,7 @@ class Relay:
             if self._last:
                 rest = stage.flush()
                 self._exchange.bytes_out += len(rest)
-                self._sink.finish(rest)
+                self._sink.finish(rest, self._trailers())
                 self._end()
         except ProxyError as error:
             self.failed(error)

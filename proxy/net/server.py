@@ -34,6 +34,8 @@ from proxy.net.tunnel import Tunnel
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 64 * 1024, 16 * 1024
 READ_BUFFER_BYTES = 64 * 1024
 MAX_FIELDS = 128
+# Bytes of chunk sizes, extensions and trailers in one request body: this many, and this many for each of the body.
+OVERHEAD_BYTES, OVERHEAD_FACTOR = 320 * 1024, 16
 BACKLOG = 4096
 # What aiohttp's message quotes, where the line is a request's and only its method is unknown: RFC 9110 section 9.1.
 _REQUEST_LINE = re.compile(r"b['\"][!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]")
@@ -43,7 +45,7 @@ _TLS_SHUTDOWN_S = 1.0
 class ClientConnection(web.RequestHandler):
     """One client's connection: aiohttp's protocol, which also tells the relay when the client falls behind."""
 
-    __slots__ = ("_abort_timer", "_handler", "_tunnel", "body", "peer", "relay", "tail")
+    __slots__ = ("_abort_timer", "_handler", "_overhead_bytes", "_tunnel", "body", "peer", "relay", "tail")
 
     def __init__(self, manager: "Server", **options: Any) -> None:
         super().__init__(manager, **options)
@@ -51,6 +53,7 @@ class ClientConnection(web.RequestHandler):
         self._abort_timer: asyncio.TimerHandle | None = None
         self.relay: Relay | Tunnel | None = None
         self._tunnel: Tunnel | None = None
+        self._overhead_bytes = 0
         self.body: StreamReader | None = None
         """The body of the request being served."""
         self.tail: Tail | None = None
@@ -72,13 +75,52 @@ class ClientConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Bytes of the client, up to several requests.
 
-        When a body turns out malformed, aiohttp's parser queues its complaint behind the request being served and
-        leaves that one waiting for the rest. A message behind a body that has not ended can be nothing else.
+        aiohttp's parser forgets the requests of one call when something behind them is malformed: it is given no more
+        than one head at a time.
         """
-        super().data_received(data)
+        start, end = 0, data.find(b"\r\n\r\n") + 4
+        while 3 < end < len(data) and not self._is_inside_body():
+            super().data_received(data[start:end])
+            start, end = end, data.find(b"\r\n\r\n", end) + 4
+        body = self.body
+        taken = 0 if body is None else body.total_bytes
+        super().data_received(data[start:] if start else data)
+        if body is not None and not body.is_eof():
+            # What aiohttp holds back while reading is paused counts for a while, and is less than this limit.
+            self._overhead_bytes += len(data) - start - (body.total_bytes - taken)
+            if self._overhead_bytes > OVERHEAD_BYTES + OVERHEAD_FACTOR * body.total_bytes:
+                body.set_exception(web.RequestPayloadError("too much framing"))
+                return
+        self._find_fault()
+
+    def serve(self, body: StreamReader) -> None:
+        """The turn of a request has come, and this is its body."""
+        self.body = body
+        self._overhead_bytes = 0
+        self._find_fault()
+
+    def _is_inside_body(self) -> bool:
+        """Whether the request received last is incomplete: blank lines in its body are no ends of heads."""
+        body = self._messages[-1][1] if self._messages else self.body
+        return self._tunnel is not None or (body is not None and not body.is_eof())
+
+    def _find_fault(self) -> None:
+        """Tells the request being served that its body is malformed.
+
+        aiohttp's parser queues its complaint behind that request, and leaves it waiting for the rest. A message behind
+        a body that has not ended can be nothing else.
+        """
         if self.body is not None and self._messages and not self.body.is_eof():
             self._messages.clear()
             self.body.set_exception(web.RequestPayloadError("malformed"))
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Logs nothing of a body that ends badly after its request was answered: aiohttp closes the connection."""
+        cause = options.get("exc_info")
+        if not isinstance(cause, web.RequestPayloadError) and not (
+            self._force_close and isinstance(cause, RuntimeError)
+        ):
+            super().log_exception(*args, **options)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""

@@ -1,15 +1,18 @@
 """Rules of the head a client gets for a response of the upstream: what is stripped, added, and how the body ends."""
 
+from typing import Any
+
 import pytest
 
-from proxy.core.answer import interim
+from proxy.core.answer import interim, trailers
 from proxy.core.cors import Cors
 from proxy.core.errors import ResponseMalformed, TransferCodingUnknown
 from proxy.core.framing import Body, Framing, of_response
 from proxy.core.headers import Rules
 from proxy.core.message import field
+from proxy.core.plan import plan
 from proxy.core.streams import StreamPolicy
-from tests.core.samples import CREDENTIAL, answered, lines, request, response
+from tests.core.samples import CREDENTIAL, answered, fields, forward, lines, proxy, request, response, route
 
 NONE, LENGTH, CHUNKED, CLOSE = "none", "length", "chunked", "close"
 EVENTS = b"Content-Type: text/event-stream"
@@ -361,3 +364,24 @@ def test_an_interim_head_is_cleaned_and_has_no_framing() -> None:
         b"Link: </b>; rel=preload",
         b"X-Odd: \xff",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "received", "kept"),
+    [
+        ({}, [], [b"X-End: 1", b"Server-Timing: a", b"X-End: 2"], [b"X-End: 1", b"Server-Timing: a", b"X-End: 2"]),
+        ({}, [], [b"content-TYPE: a/b", b"Set-Cookie: a", b"Host: a", b"Connection: x", b"ETag: 1"], [b"ETag: 1"]),
+        ({}, [b"Connection: x-end, close"], [b"X-End: 1", b"X-A: 1"], [b"X-A: 1"]),
+        ({"response_rules": Rules(remove=frozenset({b"x-end"}))}, [], [b"X-End: 1", b"X-A: 1"], [b"X-A: 1"]),
+        ({}, [], [b"Access-Control-Allow-Origin: *"], [b"Access-Control-Allow-Origin: *"]),
+        ({"credential": CREDENTIAL}, [], [b"Access-Control-Allow-Origin: *", b"X-A: 1"], [b"X-A: 1"]),
+        ({"cors": Cors(frozenset({b"http://a"}))}, [], [b"Access-Control-Allow-Origin: *", b"X-A: 1"], [b"X-A: 1"]),
+    ],
+    ids=["others", "forbidden", "named by Connection", "removed by a rule", "CORS", "CORS and a key", "CORS of ours"],
+)
+def test_trailers_travel_on_but_for_those_that_had_to_come_first(
+    changes: dict[str, Any], more: list[bytes], received: list[bytes], kept: list[bytes]
+) -> None:
+    """SHOULD. RFC 9110 section 6.5.1; X7."""
+    decided = forward(plan(proxy(route(**changes)), request()))
+    assert lines(trailers(decided, response(OK, *more), fields(*received))) == kept

@@ -129,9 +129,16 @@ def test_it_is_dropped_as_well_where_ours_is_switched_off() -> None:
     assert told(*INBOUND, b"A: 1", forwarding=NONE) == [b"A: 1"]
 
 
+@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"x-forwarded_proto", b"X_Real-IP", b"X_FORWARDED_X"])
+def test_a_name_that_a_cgi_back_end_takes_for_one_is_dropped_too(name: bytes) -> None:
+    """MUST. F2: there `_` and `-` are the same; from a trusted peer it passes like any other field."""
+    assert told(name + b": 6.6.6.6", forwarding=NONE) == []
+    assert told(name + b": 6.6.6.6", forwarding=NONE, trusted=TEN, ip="10.0.0.1") == [name + b": 6.6.6.6"]
+
+
 def test_names_that_only_resemble_forwarding_fields_pass() -> None:
     """MUST. H13."""
-    received = [b"X-Forwarded: 1", b"X-Real-IPs: 1", b"Forwarded-For: 1"]
+    received = [b"X-Forwarded: 1", b"X-Real-IPs: 1", b"Forwarded-For: 1", b"X_Forwarde: 1"]
     assert told(*received, forwarding=NONE) == received
 
 
@@ -269,6 +276,8 @@ def test_the_scheme_told_is_that_of_the_connection() -> None:
         pytest.param(TEN, "10.0.0.1", [b"10.0.0.3, 10.0.0.2"], "10.0.0.3", id="all trusted: the first"),
         pytest.param(TEN, "10.0.0.1", [b"2001:db8::1"], "2001:db8::1", id="IPv6"),
         pytest.param(TEN, "10.0.0.1", [b"[2001:db8::1]"], "2001:db8::1", id="IPv6 in brackets"),
+        pytest.param(TEN, "10.0.0.1", [b"[2001:db8::1]:443"], "2001:db8::1", id="IPv6 and a port"),
+        pytest.param(TEN, "10.0.0.1", [b"1.2.3.4:80"], "1.2.3.4", id="IPv4 and a port"),
         pytest.param(TEN, "10.0.0.1", [b"::ffff:1.2.3.4"], "1.2.3.4", id="IPv4-mapped"),
         pytest.param(TEN, "10.0.0.1", [b"1.2.3.4, ::ffff:10.0.0.2"], "1.2.3.4", id="IPv4-mapped and trusted"),
         pytest.param(TEN, "10.0.0.1", [b"", b" , "], "10.0.0.1", id="empty lists"),
@@ -294,7 +303,8 @@ def test_the_client_is_the_rightmost_address_that_is_not_trusted(
         b"_hidden",
         b"1.2.3",
         b"1.2.3.4.5",
-        b"1.2.3.4:80",
+        b"1.2.3.4:80:80",
+        b"localhost:80",
         b"[]",
         b":",
         b"\xff",
@@ -342,6 +352,7 @@ def test_a_client_cannot_choose_what_it_is_taken_for(claimed: list[object], real
             [b"Via: 1.0 fred, 2 b.example, HTTP/1.1 C (x, y), 1.1 here"],
             id="several lines",
         ),
+        pytest.param([b"Via: ", b"Via: 1.0 fred"], [b"Via: 1.0 fred, 1.1 here"], id="an empty line"),
     ],
 )
 def test_this_instance_is_appended_to_via(received: list[bytes], after: list[bytes]) -> None:
@@ -361,6 +372,7 @@ def test_this_instance_is_appended_to_via(received: list[bytes], after: list[byt
         pytest.param([b"Via: 1.1 there, 1.1 somewhere, 1.1 here-2"], False, id="longer names"),
         pytest.param([b"X-Via: 1.1 here"], False, id="another field"),
         pytest.param([b"Via:"], False, id="empty"),
+        pytest.param([b"Via: 1.0 x (not here really)"], False, id="in a comment"),
     ],
 )
 def test_a_request_that_names_this_instance_has_been_here(received: list[bytes], passed: bool) -> None:

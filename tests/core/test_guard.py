@@ -142,6 +142,10 @@ def test_the_authority_is_that_of_the_target_else_host(
         pytest.param(b"GET / HTTP/1.1", [b"[::1"], None, id="an open bracket"),
         pytest.param(b"GET / HTTP/1.1", [b"[::1]evil.example"], None, id="a name behind a bracket"),
         pytest.param(b"GET / HTTP/1.1", [b"localhost, evil.example"], None, id="a list"),
+        pytest.param(b"GET / HTTP/1.1", [b"[1:2]"], None, id="no address in brackets"),
+        pytest.param(b"GET / HTTP/1.1", [b"local%zz"], None, id="a broken escape"),
+        pytest.param(b"GET / HTTP/1.1", [b'"localhost"'], None, id="quotes"),
+        pytest.param(b"GET / HTTP/1.1", [b"user:pw@evil/x"], b"localhost", id="invalid beside an absolute form"),
     ],
 )
 def test_a_request_without_exactly_one_valid_host_is_malformed(

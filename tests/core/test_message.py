@@ -8,7 +8,9 @@ from proxy.core.message import (
     BODYLESS_STATUSES,
     Peer,
     field,
+    field_lines,
     first,
+    keep_alive_timeout,
     members,
     persists,
     phrase,
@@ -158,3 +160,27 @@ def test_204_and_304_have_no_body() -> None:
 def test_a_status_of_our_own_has_its_usual_phrase(status: int, text: bytes) -> None:
     """MUST. RFC 9110 section 15; 499 is in no standard."""
     assert phrase(status) == text
+
+
+@pytest.mark.parametrize(
+    ("received", "seconds"),
+    [
+        ([b"Keep-Alive: timeout=5"], 5),
+        ([b"Keep-Alive: max=100, Timeout=7"], 7),
+        ([b"Keep-Alive: max=100", b"keep-alive: timeout = 0"], 0),
+        ([b"Keep-Alive: timeout=" + b"9" * 5000], 999999999),
+        ([b"Keep-Alive: timeout=soon"], None),
+        ([b"Keep-Alive: max=100"], None),
+        ([], None),
+    ],
+    ids=["alone", "in a list", "two lines", "for ever", "no number", "another", "none"],
+)
+def test_an_upstream_may_say_how_long_it_keeps_a_connection(received: list[bytes], seconds: int | None) -> None:
+    """SHOULD. K3."""
+    assert keep_alive_timeout(response(b"HTTP/1.1 200 OK", *received)) == seconds
+
+
+def test_a_trailer_section_is_written_line_by_line() -> None:
+    """RFC 9112 section 7.1.2."""
+    assert field_lines(fields(b"a: \xff", b"B: ", b"a: 2")) == b"a: \xff\r\nB: \r\na: 2\r\n"
+    assert field_lines([]) == b""

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
 from proxy.core.framing import Body
-from proxy.core.message import ResponseHead
+from proxy.core.message import Field, ResponseHead, keep_alive_timeout
 from proxy.net.sockets import reset_on_close
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
@@ -81,7 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         "_write_waiter",
         "born",
         "head_at",
-        "idle_since",
+        "idle_until",
         "last_read_at",
         "request_sent",
         "writing_paused",
@@ -102,7 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
         self.born = time.monotonic()
-        self.idle_since = self.last_read_at = self.head_at = 0.0
+        self.idle_until = self.last_read_at = self.head_at = 0.0
         self.request_sent = True
 
     # The exchange, called by the handler and the pool.
@@ -147,6 +147,17 @@ class Connection(asyncio.BufferedProtocol):
     def body(self) -> Body:
         """How the response body ends; valid once there is a head."""
         return self._reader.body
+
+    @property
+    def trailers(self) -> tuple[ResponseHead, list[Field]] | None:
+        """What came behind the last chunk, and the head it belongs to; None if nothing did."""
+        reader = self._reader
+        return (reader.head, reader.trailers) if reader.trailers and reader.head is not None else None
+
+    @property
+    def kept_s(self) -> float | None:
+        """For how long the upstream says that it keeps the connection."""
+        return None if self._reader.head is None else keep_alive_timeout(self._reader.head)
 
     def attach(self, receiver: Receiver) -> None:
         """Gives the body to a receiver, from its first byte on; what is there already arrives before this returns."""
@@ -204,11 +215,11 @@ class Connection(asyncio.BufferedProtocol):
             self._poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(self._poller.poll(0))
 
-    def rest(self, on_lost: Callable[["Connection"], None]) -> None:
+    def rest(self, until: float, on_lost: Callable[["Connection"], None]) -> None:
         """Begins to be idle: whatever arrives or ends now makes the connection unusable, and its end is told."""
         self._on_lost = on_lost
         self._receiver = None
-        self.idle_since = time.monotonic()
+        self.idle_until = until
         self.resume()
 
     def leave_idle(self) -> None:

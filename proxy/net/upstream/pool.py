@@ -14,6 +14,8 @@ from proxy.net.upstream.dial import dial
 # uvicorn and Node close idle connections after 5 s; TLS costs more to set up, and public APIs keep theirs longer.
 IDLE_PLAIN_S = 4.0
 IDLE_TLS_S = 30.0
+# How much earlier than an upstream announces we close: a request may be on its way when it does.
+MARGIN_S = 1.0
 # So that a name that moved is followed.
 MAX_AGE_S = 300.0
 
@@ -49,10 +51,13 @@ class Pool:
 
     def put(self, connection: Connection) -> None:
         """Takes a connection back after its exchange; one that cannot be used again is closed."""
-        if not connection.reusable or time.monotonic() - connection.born > MAX_AGE_S:
+        now = time.monotonic()
+        kept_s = connection.kept_s
+        idle_s = self._idle_limit_s if kept_s is None else min(self._idle_limit_s, kept_s - MARGIN_S)
+        if not connection.reusable or idle_s <= 0 or now - connection.born > MAX_AGE_S:
             connection.close()
             return
-        connection.rest(self._lost)
+        connection.rest(now + idle_s, self._lost)
         self._idle.append(connection)
         self._sweeper.add(self)
 
@@ -65,8 +70,9 @@ class Pool:
 
     def check(self, now: float) -> None:
         """Closes what has been idle too long; called by the sweeper."""
-        while self._idle and now - self._idle[0].idle_since > self._idle_limit_s:
-            self._idle.pop(0).close()
+        for connection in [idle for idle in self._idle if now > idle.idle_until]:
+            self._idle.remove(connection)
+            connection.close()
         if not self._idle:
             self._sweeper.discard(self)
 

@@ -44,6 +44,7 @@ class ResponseReader:
         "keep_alive",
         "on_body",
         "pieces",
+        "trailers",
     )
 
     def __init__(self) -> None:
@@ -69,6 +70,7 @@ class ResponseReader:
         self.body = NO_BODY
         self.complete = self.keep_alive = False
         self.pieces.clear()
+        self.trailers: list[Field] = []
 
     def release(self) -> None:
         """Lets go of the parser, which refers to this object: such circles are only freed by the collector."""
@@ -94,6 +96,8 @@ class ResponseReader:
             parser = self._parser = httptools.HttpResponseParser(self)
         if self.head is None:
             self._read_bytes = len(data)
+            if not self._overhead_bytes and data[:5] != b"HTTP/"[: len(data)]:
+                return ResponseMalformed()  # the parser also reads the heads of RTSP and ICE
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -145,12 +149,16 @@ class ResponseReader:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; those of a trailer section are dropped.
+        """A field of the head or, behind it, of the trailer section.
 
         Empty names and control characters never come here: the parser refuses them.
         """
+        key = name.lower()
         if self.head is None:
-            self._fields.append((name.lower(), name, value.rstrip(b" \t")))
+            # The parser takes `chunked` with a tab behind it for another coding, and so must we.
+            self._fields.append((key, name, value.rstrip(b" " if key == b"transfer-encoding" else b" \t")))
+        elif not self.complete:
+            self.trailers.append((key, name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """A head is whole: interim ones are told and forgotten."""
