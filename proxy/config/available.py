@@ -42,7 +42,6 @@ NOT_YET: dict[str, NotYet] = {
     "clients.tokens": NotYet("[]", "whoever reaches a listener may use it"),
     "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
     "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
-    "routes[].cookies": NotYet("{}", "cookies pass as they are"),
     "routes[].balance": NotYet("round_robin", "a route has one upstream"),
     "routes[].health": NotYet("its defaults", "upstreams are not checked"),
     "routes[].retry": NotYet("its defaults", "only a connection found dead is tried again, once"),

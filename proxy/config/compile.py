@@ -13,7 +13,9 @@ from proxy.config.cors import Cors as CorsModel
 from proxy.config.headers import HeaderRules
 from proxy.config.model import Config, Route
 from proxy.config.presets import BEARER, CREDENTIAL_FIELDS, CREDENTIAL_QUERY, PRESETS
+from proxy.config.route import Cookies as CookiesModel
 from proxy.core import routes
+from proxy.core.cookies import Cookies
 from proxy.core.cors import EXPOSED, Cors
 from proxy.core.forwarding import Forwarding, Trusted
 from proxy.core.guard import Hosts
@@ -103,6 +105,7 @@ def compiled_route(route: Route) -> routes.Route:
             via=route.forwarding.via,
         ),
         rewrite_redirects=route.redirects == "rewrite",
+        cookies=_cookies(route.cookies),
         websocket=route.websocket,
         stream=StreamPolicy(route.stream.classify, decode=route.compression == "auto"),
         close_on_refuse=route.stream.on_refuse == "close",
@@ -170,6 +173,17 @@ def _cors(cors: CorsModel) -> Cors:
         credentials=cors.credentials,
         expose=b", ".join([EXPOSED, *(name.encode("ascii") for name in cors.expose)]),
         max_age_s=None if cors.max_age is None else int(cors.max_age),
+    )
+
+
+def _cookies(written: CookiesModel) -> Cookies | None:
+    if not written.domain and not written.path:
+        return None
+    return Cookies(
+        domain={
+            old.lower().removeprefix(".").encode("ascii"): new.encode("ascii") for old, new in written.domain.items()
+        },
+        path={old.encode("ascii"): new.encode("ascii") for old, new in written.path.items()},
     )
 
 

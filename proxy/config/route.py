@@ -81,15 +81,35 @@ class Forwarding(Section):
     )
 
 
+def _cookie_value(value: object) -> str:
+    if (
+        not isinstance(value, str)
+        or not value.isascii()
+        or not value.isprintable()
+        or ";" in value
+        or value != value.strip()
+    ):
+        raise wrong("the value of a cookie's attribute, without `;` and blanks around it")
+    return value
+
+
+CookieValue = Annotated[str, PlainValidator(_cookie_value), WithJsonSchema({"type": "string"})]
+"""What may stand behind `Domain=` or `Path=`; may be empty."""
+
+
 class Cookies(Section):
     """Changes to Set-Cookie on its way to the client."""
 
     place: ClassVar[str] = "routes[].cookies."
 
-    domain: dict[str, str] = Field(
-        default={}, description="Domains to exchange: the upstream's to ours. Matched exactly."
+    domain: dict[CookieValue, CookieValue] = Field(
+        default={},
+        description="Domains to exchange: the upstream's to ours. The whole domain has to match, letter case and a "
+        "leading dot aside; an empty new one removes it. Cookies named `__Host-` never get one.",
     )
-    path: dict[str, str] = Field(default={}, description="Paths to exchange: the upstream's to ours. Matched exactly.")
+    path: dict[CookieValue, CookieValue] = Field(
+        default={}, description="Paths to exchange: the upstream's to ours. The whole path has to match."
+    )
 
 
 class Timeouts(Section):

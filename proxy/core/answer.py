@@ -38,6 +38,8 @@ def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
         fields = [entry for entry in fields if not entry[0].startswith(cors.PREFIX)]
     if b"location" in names and route.rewrite_redirects and head.status // 100 in (2, 3):
         fields = [_turned(entry, forward) if entry[0] == b"location" else entry for entry in fields]
+    if route.cookies and b"set-cookie" in names:
+        fields = route.cookies.apply(fields)
     if route.cors:
         fields = cors.merge(fields, cors.granted(route.cors, request.first(b"origin")))
     stream = streams.classify(request, fields, route.stream)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from proxy.core.cookies import Cookies
 from proxy.core.cors import Cors
 from proxy.core.forwarding import Forwarding
 from proxy.core.guard import host_name
@@ -146,6 +147,7 @@ class Route:
     preserve_host: bool = False
     forwarding: Forwarding = Forwarding()
     rewrite_redirects: bool = True
+    cookies: Cookies | None = None
     websocket: bool = True
     stream: StreamPolicy = StreamPolicy()
     close_on_refuse: bool = False

@@ -5,6 +5,7 @@ asyncio leaves Nagle's algorithm on for some listeners, and the kernel takes meg
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import sys
@@ -15,6 +16,9 @@ UNSENT_BYTES = 128 * 1024
 # Python 3.11 has no name for it. Source: linux/tcp.h, and netinet/tcp.h of macOS.
 _NOTSENT_LOWAT = {"linux": 25, "darwin": 0x201}.get(sys.platform)
 
+
+# tcpi_bytes_acked in struct tcp_info, of Linux 4.1 and later. Source: linux/tcp.h.
+_ACKED_AT, _ACKED = 120, struct.Struct("=Q")
 
 # SO_LINGER on, for no time at all: close() sends a reset.
 _RESET = struct.pack("ii", 1, 0)
@@ -28,6 +32,26 @@ def reset_on_close(transport: asyncio.Transport) -> None:
     connected = transport.get_extra_info("socket")
     if connected is not None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def open_again(transport: asyncio.Transport) -> socket.socket:
+    """A socket of our own on the transport's connection, which does not block. Errors: OSError where it is closed."""
+    number = transport.get_extra_info("socket").fileno()
+    again = socket.socket(fileno=os.dup(number))
+    again.setblocking(False)
+    return again
+
+
+def bytes_acknowledged(transport: asyncio.Transport) -> int | None:
+    """Bytes that the other side's TCP has acknowledged since the connection stands; None where nobody tells."""
+    if sys.platform != "linux":
+        return None
+    try:
+        with open_again(transport) as again:
+            told = again.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + _ACKED.size)
+    except OSError:
+        return None
+    return int(_ACKED.unpack_from(told, _ACKED_AT)[0]) if len(told) >= _ACKED_AT + _ACKED.size else None
 
 
 def tune(connected: socket.socket) -> None:

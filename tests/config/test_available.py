@@ -30,10 +30,6 @@ ASKED = {
         "upstream: [{url: 'http://a', weight: 2}]",
         "1 (weight is not available yet: a route has one upstream)",
     ),
-    "routes[].cookies": (
-        "cookies: {domain: {a: b}}",
-        "{} (cookies is not available yet: cookies pass as they are)",
-    ),
     "routes[].balance": (
         "balance: {hash: x-user}",
         "round_robin (balance is not available yet: a route has one upstream)",

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.core.cookies import Cookies
 from proxy.core.routes import Match
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import route
@@ -13,6 +14,7 @@ from tests.net.wire import head
 from .relayed import TODAY, answering, get, lines, relayed
 
 P = b"http://localhost:9/p"
+COOKIES = Cookies({b"api.example": b"localhost"}, {b"/": b"/p/"})
 LOCATIONS = [
     (b"http://api.example/login?x=%2F#f", P + b"/login?x=%2F#f"),
     (b"http://api.example", P + b"/"),
@@ -94,3 +96,14 @@ async def test_a_redirect_is_the_clients_to_follow(
     (connection,) = one.connections
     assert [(asked.method, asked.target) for asked in connection.requests] == [(method, b"/"), (b"GET", b"/second")]
     assert not another.connections
+
+
+async def test_cookies_are_turned_to_us_where_a_route_says_so(origin: MakeOrigin, proxy: MakeProxy):
+    """The other half of H24: Domain and Path, line by line, and never a Domain for a cookie of the host's own."""
+    sent = [b"Set-Cookie: a=1; Domain=api.example; Path=/; Secure", b"Set-Cookie: __Host-b=2; Path=/; Secure", TODAY]
+    one = await origin(answering(head(b"HTTP/1.1 200 OK", *sent, b"Content-Length: 0")))
+    _, answer = await relayed(await proxy(one, cookies=COOKIES), one, get(b"/"))
+    assert lines(answer) == [
+        *(b"Set-Cookie: a=1; Domain=localhost; Path=/p/; Secure", b"Set-Cookie: __Host-b=2; Path=/; Secure"),
+        *(TODAY, b"Content-Length: 0"),
+    ]

@@ -8,7 +8,7 @@ from proxy.core.errors import ConnectTimeout, ProxyError, TotalTimeout
 from proxy.core.exchange import Exchange
 from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
-from proxy.core.retry import may_repeat
+from proxy.core.retry import IDEMPOTENT, may_repeat
 from proxy.net.deadlines import Deadlines
 from proxy.net.upload import Upload
 from proxy.net.upstream.connection import Connection
@@ -47,10 +47,13 @@ class Call:
         connection = self._pool.take()
         self._exchange.attempts += 1
         if connection is not None:
+            if self._forward.request.method not in IDEMPOTENT:
+                connection.watch_acknowledgements()
             try:
                 head = await self._send(connection)
             except ProxyError as error:
-                if not may_repeat(error, self._forward.request.method, self._upload.replayable, self._told_interim):
+                method, replayable = self._forward.request.method, self._upload.replayable
+                if not may_repeat(error, method, replayable, self._told_interim, connection.unread):
                     raise
                 connection.close()
                 connection = None

@@ -6,16 +6,18 @@ used is decided in `core.answer`, what to do with it in `handler`.
 """
 
 import asyncio
+import contextlib
 import select
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
 from proxy.core.framing import Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
-from proxy.net.sockets import reset_on_close
+from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close
+from proxy.net.upstream.receiver import Raw, Receiver
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
 # Body bytes kept while nobody takes them yet: between the head and `attach`.
@@ -31,35 +33,6 @@ _view = memoryview(bytearray(READ_BYTES))
 _starts = tuple(_view[:size] for size in range(1024))
 
 
-class Receiver(Protocol):
-    """Who gets the body. Called from the event loop's read callback: must not block, and may pause the connection."""
-
-    def receive(self, data: bytes, last: bool) -> None:
-        """What one read brought, possibly empty when `last`."""
-
-    def failed(self, error: ProxyError) -> None:
-        """The body will not be complete; nothing follows."""
-
-
-class Raw(Protocol):
-    """Who gets everything behind a 101, and is told how the upstream takes what is sent to it."""
-
-    def upstream_sent(self, data: bytes) -> None:
-        """What one read brought."""
-
-    def upstream_ended(self) -> bool:
-        """The upstream sends no more; returns whether it may still be sent to."""
-
-    def upstream_lost(self) -> None:
-        """The connection is gone."""
-
-    def upstream_full(self) -> None:
-        """The upstream takes bytes more slowly than they arrive."""
-
-    def upstream_ready(self) -> None:
-        """The upstream has caught up."""
-
-
 class Connection(asyncio.BufferedProtocol):
     """A connection to an origin.
 
@@ -68,6 +41,7 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_acknowledged",
         "_failure",
         "_head_waiter",
         "_loop",
@@ -84,6 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         "idle_until",
         "last_read_at",
         "request_sent",
+        "unread",
         "writing_paused",
     )
 
@@ -104,6 +79,9 @@ class Connection(asyncio.BufferedProtocol):
         self.born = time.monotonic()
         self.idle_until = self.last_read_at = self.head_at = 0.0
         self.request_sent = True
+        self._acknowledged: int | None = None
+        self.unread = False
+        """Whether a connection that is gone provably took no byte since `watch_acknowledgements`."""
 
     # The exchange, called by the handler and the pool.
 
@@ -340,6 +318,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: the end of an exchange under way, or of the wait for one."""
+        if isinstance(exc, ConnectionError) and not self._reader.complete and self._failure is None:
+            self._read_rest()
+        self.unread = self._acknowledged is not None and self._acknowledged == self._count_acknowledged()
         self._transport = None
         self._reader.release()
         if self._raw is not None:
@@ -350,6 +331,29 @@ class Connection(asyncio.BufferedProtocol):
             cut_head = self._reader.head is None and self._reader.begun
             self.fail(ResponseIncomplete() if cut_head else ConnectionTerminated())
         self._wake()
+
+    def watch_acknowledgements(self) -> None:
+        """Before a request that must not be sent twice: remembers what the upstream's TCP has taken so far."""
+        self._acknowledged = self._count_acknowledged()
+
+    def _count_acknowledged(self) -> int | None:
+        """Bytes that the upstream's TCP has taken, ever; None where the system or TLS does not let us know."""
+        if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
+            return None
+        return bytes_acknowledged(self._transport)
+
+    def _read_rest(self) -> None:
+        """Reads what came before a write failed.
+
+        An upstream may answer early and close while the request is still on its way; a loop that fails to write then
+        ends the connection without another read, and the answer would be lost in the kernel.
+        """
+        transport = self._transport
+        if transport is None or transport.get_extra_info("ssl_object") is not None:
+            return
+        with contextlib.suppress(OSError), open_again(transport) as rest:
+            while not self._reader.complete and (size := rest.recv_into(_view)):
+                self.buffer_updated(size)
 
     def pause_writing(self) -> None:
         """The upstream takes the request more slowly than it arrives."""
