@@ -20,13 +20,15 @@ class ProxyError(Exception):
     """An exchange failed.
 
     `side` is who is at fault, `status` what to answer if no byte of a response went out, `token` the Proxy-Status error
-    type and the `code` of our JSON, `retryable` whether the request provably never reached the application behind the
-    upstream. The message is for the client: it names no address, path or secret.
+    type and the `code` of our JSON, `log_code` what observers are told where that says more, `retryable` whether the
+    request provably never reached the application behind the upstream. The message is for the client: it names no
+    address, path or secret.
     """
 
     side: ClassVar[Side] = "proxy"
     status: int = 500
     token: str = "proxy_internal_error"
+    log_code: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
     message: ClassVar[str] = "The proxy failed."
 
@@ -262,10 +264,17 @@ class UpgradeFailed(UpstreamError):
 
 
 class BodyTimeout(UpstreamTimeout):
-    """No byte of the body for `timeouts.idle`, or no first one for `timeouts.first_byte`. Source: RFC 9209 2.3.10."""
+    """No byte of the body for `timeouts.idle`. Source: RFC 9209 section 2.3.10."""
 
     token = "connection_read_timeout"
     message = "The upstream went silent inside its answer."
+
+
+class FirstByteTimeout(BodyTimeout):
+    """No first byte of the body for `timeouts.first_byte`."""
+
+    log_code = "first_byte_timeout"
+    message = "The upstream sent a head but no body: timeouts.first_byte is the limit."
 
 
 class UploadTimeout(UpstreamTimeout):
@@ -279,6 +288,7 @@ class TotalTimeout(UpstreamTimeout):
     """The exchange took longer than `timeouts.total`."""
 
     token = "http_response_timeout"
+    log_code = "total_timeout"
     message = "The exchange took longer than timeouts.total."
 
 
@@ -286,6 +296,7 @@ class TunnelIdle(UpstreamTimeout):
     """No byte in either direction of a tunnel for `timeouts.tunnel_idle`."""
 
     token = "connection_read_timeout"
+    log_code = "tunnel_idle"
     message = "The tunnel was silent for longer than timeouts.tunnel_idle."
 
 

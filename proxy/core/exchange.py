@@ -44,7 +44,7 @@ class Exchange:
     status: int = 0
     outcome: Outcome = "complete"
     code: str = ""
-    """The Proxy-Status error type of what went wrong; empty if nothing did."""
+    """What went wrong, mostly as the Proxy-Status error type; empty if nothing did."""
     stream: str = ""
     """Why the response was a stream: type, accept or route; empty if it was none."""
     head_at: float | None = None
@@ -62,7 +62,7 @@ class Exchange:
         """Writes down what went wrong and whose doing it was; the first failure counts, the others follow from it."""
         if self.code or (self.outcome == "tunnel_closed" and isinstance(error, ClientGone)):
             return  # a client that leaves a tunnel ends it, which is no failure
-        self.code = error.token
+        self.code = error.log_code or error.token
         match error:
             case ClientStalled():
                 self.outcome = "client_stalled"

@@ -11,6 +11,7 @@ from typing import Protocol
 from proxy.core.errors import (
     BodyTimeout,
     ClientStalled,
+    FirstByteTimeout,
     ProxyError,
     RequestTimeout,
     TotalTimeout,
@@ -127,7 +128,7 @@ class Deadlines:
             return ClientStalled() if _over(self.client_write_since, timeouts.client_write, now) else None
         if self.body_since is not None:
             if self.first_byte_since is not None and _over(self.first_byte_since, timeouts.first_byte, now):
-                return BodyTimeout("The upstream sent a head but no body: timeouts.first_byte is the limit.")
+                return FirstByteTimeout()
             return BodyTimeout() if _over(self.body_since(), timeouts.idle, now) else None
         if self.upload_since is not None:
             self.upload_since = self._moved(self.upstream_unsent, self.upload_since, now)

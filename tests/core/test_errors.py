@@ -40,6 +40,7 @@ TABLE = {
     "UpgradeFailed": ("upstream", 502, "http_upgrade_failed", False),
     "TunnelIdle": ("upstream", 504, "connection_read_timeout", False),
     "BodyTimeout": ("upstream", 504, "connection_read_timeout", False),
+    "FirstByteTimeout": ("upstream", 504, "connection_read_timeout", False),
     "UploadTimeout": ("upstream", 504, "connection_write_timeout", False),
     "TotalTimeout": ("upstream", 504, "http_response_timeout", False),
     "OwnError": ("proxy", 500, "proxy_internal_error", False),
