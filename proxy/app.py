@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from proxy.config.compile import Settings
 from proxy.core.exchange import Observer
+from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import ClientConnection, Server, listen
+from proxy.net.server import Server, listen
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams, tls
 

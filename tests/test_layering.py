@@ -170,11 +170,11 @@ def too_long(root: Path) -> list[str]:
 
 
 def without_tests(root: Path) -> list[str]:
-    """Modules of core that have no test file of their name."""
-    core = (path for path in sorted((root / "proxy" / "core").glob("*.py")) if path.stem != "__init__")
-    return [
-        f"tests/core/test_{path.stem}.py" for path in core if not (root / f"tests/core/test_{path.stem}.py").is_file()
-    ]
+    """Modules of core that have no test file of their name, in a folder of the same name."""
+    core = root / "proxy" / "core"
+    modules_of_core = (path.relative_to(core) for path in sorted(core.rglob("*.py")) if path.stem != "__init__")
+    wanted = (Path("tests", "core", path.with_name(f"test_{path.name}")) for path in modules_of_core)
+    return [path.as_posix() for path in wanted if not (root / path).is_file()]
 
 
 def plant(root: Path, path: str, text: str) -> Path:
@@ -271,5 +271,8 @@ def test_a_planted_long_file_function_and_missing_test_are_found(tmp_path: Path)
     plant(tmp_path, "proxy/net/a.py", "class A:\n    async def f(self):" + "\n        pass" * LONGEST_FUNCTION)
     plant(tmp_path, "proxy/core/x.py", "")
     plant(tmp_path, "tests/core/test_x.py", "")
+    plant(tmp_path, "proxy/core/of/x.py", "")
+    plant(tmp_path, "proxy/core/of/y.py", "")
+    plant(tmp_path, "tests/core/of/test_y.py", "")
     assert too_long(tmp_path) == ["proxy/core/full.py: 401 lines", "proxy/net/a.py:2: f, 51 lines"]
-    assert without_tests(tmp_path) == ["tests/core/test_full.py"]
+    assert without_tests(tmp_path) == ["tests/core/test_full.py", "tests/core/of/test_x.py"]

@@ -20,8 +20,12 @@ from proxy.config.model import Config
 from proxy.config.warnings import warnings
 from proxy.edge.access_log import AccessLog
 from proxy.edge.log_lines import LineFormatter
+from proxy.edge.log_sink import LogSink
 
 log = logging.getLogger("proxy")
+
+# How long a stop waits for whoever reads the log.
+LAST_LINES_S = 1.0
 
 
 def loop_factory() -> asyncio.AbstractEventLoop:
@@ -62,10 +66,11 @@ async def _serve(
 ) -> None:
     signals = _Signals()  # before anybody can know that we run
     async with prepare() as config:
-        _set_up_logging(config)
+        sink = LogSink(sys.stderr)
+        _set_up_logging(config, sink)
         for warning in warnings(config):
             log.warning("%s", warning)
-        access_log = AccessLog(sys.stderr, config.log.format, config.log.level)
+        access_log = AccessLog(sink, config.log.format, config.log.level)
         running = await _start(compiled(config), access_log)
         started(config, running)
         _calm_collector()
@@ -73,6 +78,7 @@ async def _serve(
         cut = await _stop(running, config.drain, signals)
         access_log.flush()
         log.info("stopped%s", f": open exchanges cut: {cut}" if cut else "")
+        sink.drain(LAST_LINES_S)
 
 
 async def _start(settings: Settings, access_log: AccessLog) -> Running:
@@ -99,8 +105,8 @@ async def _stop(running: Running, drain_s: float, signals: _Signals) -> int:
     return await waiting
 
 
-def _set_up_logging(config: Config) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+def _set_up_logging(config: Config, sink: LogSink) -> None:
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(LineFormatter(config.log.format))
     logging.basicConfig(level=config.log.level.upper(), handlers=[handler], force=True)
 

@@ -73,7 +73,7 @@ class MethodRefused(ClientError):
     """CONNECT, TRACE and TRACK are never forwarded."""
 
     status = 405
-    message = "This method is not forwarded."
+    message = "This method is not forwarded: use another one."
 
 
 class RequestTimeout(ClientError):
@@ -101,7 +101,7 @@ class ExpectationFailed(ClientError):
     """An Expect other than 100-continue. Source: RFC 9110 section 10.1.1."""
 
     status = 417
-    message = "Only the expectation 100-continue can be met."
+    message = "Only the expectation 100-continue can be met: remove any other Expect."
 
 
 class RequestHeadTooLarge(ClientError):
@@ -218,21 +218,21 @@ class ConnectionTerminated(UpstreamError):
     """The upstream closed or reset before the first byte of an answer, or inside its body."""
 
     token = "connection_terminated"
-    message = "The upstream closed the connection before its answer was complete."
+    message = "The upstream closed the connection before its answer was complete: see its log."
 
 
 class ResponseIncomplete(UpstreamError):
     """The upstream closed inside the response head."""
 
     token = "http_response_incomplete"
-    message = "The upstream closed the connection inside its response head."
+    message = "The upstream closed the connection inside its response head: see its log."
 
 
 class ResponseMalformed(UpstreamError):
     """The upstream's answer is not HTTP/1.1, or its framing is ambiguous."""
 
     token = "http_protocol_error"
-    message = "The upstream's answer is not valid HTTP/1.1."
+    message = "The upstream's answer is not valid HTTP/1.1: is that an HTTP port?"
 
 
 class ResponseHeadTooLarge(UpstreamError):
@@ -246,7 +246,7 @@ class TransferCodingUnknown(UpstreamError):
     """The response has a transfer coding other than one `chunked`."""
 
     token = "http_response_transfer_coding"
-    message = "The upstream's answer has a transfer coding that is not understood."
+    message = "The upstream's answer has a transfer coding that is not understood: make it use chunked alone."
 
 
 class ContentCodingBroken(UpstreamError):
@@ -260,7 +260,7 @@ class UpgradeFailed(UpstreamError):
     """A 101 that was not asked for, or to another protocol."""
 
     token = "http_upgrade_failed"
-    message = "The upstream switched to a protocol that was not asked for."
+    message = "The upstream switched to a protocol that was not asked for: check `upstream` of this route."
 
 
 class BodyTimeout(UpstreamTimeout):
@@ -316,7 +316,9 @@ class LoopDetected(OwnError):
 
     status = 502
     token = "proxy_loop_detected"
-    message = "This request has been here before: the upstream of this route leads back to this proxy."
+    message = (
+        "This request has been here before, as the upstream of this route leads back to this proxy: check `upstream`."
+    )
 
 
 class Draining(OwnError):

@@ -28,6 +28,10 @@ Outcome = Literal[
 ]
 
 
+Phase = Literal["plan", "upload", "waiting", "body"]
+"""Deciding; connecting and sending the request; waiting for the answer's head; the answer's body."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request and its answer; `status` is 0 until something was answered."""
@@ -47,6 +51,8 @@ class Exchange:
     """What went wrong, mostly as the Proxy-Status error type; empty if nothing did."""
     stream: str = ""
     """Why the response was a stream: type, accept or route; empty if it was none."""
+    sent_at: float | None = None
+    """When the last byte of the request had been given to the upstream's connection."""
     head_at: float | None = None
     first_byte_at: float | None = None
     last_byte_at: float | None = None
@@ -57,6 +63,17 @@ class Exchange:
     """Body bytes of the response that were handed to the client's connection."""
     max_gap: float = 0.0
     """The longest silence of the upstream between two reads of the body, in seconds."""
+
+    @property
+    def phase(self) -> Phase | None:
+        """How far an exchange that did not complete came; None for one that did."""
+        if self.outcome in ("complete", "tunnel_closed"):
+            return None
+        if self.head_at is not None:
+            return "body"
+        if self.sent_at is not None:
+            return "waiting"
+        return "upload" if self.attempts else "plan"
 
     def failed(self, error: ProxyError) -> None:
         """Writes down what went wrong and whose doing it was; the first failure counts, the others follow from it."""

@@ -96,9 +96,13 @@ class _Brotli:
         return piece
 
 
+# 8 MiB, which is all that HTTP allows, and not the 128 MiB of the library. Source: RFC 9659 section 3.
+_ZSTD_WINDOW_LOG = 23
+
+
 class _Zstandard:
     def __init__(self) -> None:
-        self._inflate = zstd.ZstdDecompressor()
+        self._inflate = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG})
         self.ended, self.rest, self.more = False, b"", False
 
     def decompress(self, data: bytes) -> bytes:

@@ -16,24 +16,19 @@ ASKED = (_CONNECTION, field(b"Upgrade", WEBSOCKET))
 """The fields of a handshake on its way upstream."""
 
 
-def names_websocket(request: RequestHead) -> bool:
-    """Whether WebSocket is among the protocols a request names, be it a handshake or not."""
-    return b"upgrade" in request.names and WEBSOCKET in members(request.values(b"upgrade"))
+def is_asked(request: RequestHead) -> bool:
+    """Whether a request asks for another protocol, whichever, on this connection."""
+    return b"upgrade" in request.names and b"upgrade" in members(request.values(b"connection"))
 
 
 def asks(request: RequestHead) -> bool:
     """Whether a request is a WebSocket handshake. Errors: ClientError for an Upgrade that is no list of names."""
-    if b"upgrade" not in request.names:
+    if not is_asked(request):
         return False
     lines = request.values(b"upgrade")
     if not _is_plain(lines):
         raise ClientError("The Upgrade field holds a character that no protocol's name has.")
-    return (
-        request.method == b"GET"
-        and request.version >= (1, 1)
-        and names_websocket(request)
-        and b"upgrade" in members(request.values(b"connection"))
-    )
+    return request.method == b"GET" and request.version >= (1, 1) and WEBSOCKET in members(lines)
 
 
 def check_origin(request: RequestHead, host: bytes, hosts: Hosts | None, cors: Cors | None) -> None:

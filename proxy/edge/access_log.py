@@ -9,7 +9,7 @@ import functools
 import logging
 import re
 from collections.abc import Callable
-from typing import TextIO
+from typing import Protocol
 
 from proxy.core import redact
 from proxy.core.exchange import Exchange
@@ -40,6 +40,7 @@ def fields(exchange: Exchange) -> dict[str, Value]:
         "target": redact.target(exchange.target) or None,
         "status": exchange.status or None,
         "outcome": exchange.outcome,
+        "phase": exchange.phase,
         "code": exchange.code or None,
         "stream": exchange.stream or None,
         "head_ms": _milliseconds(started, exchange.head_at),
@@ -77,7 +78,7 @@ def text_line(exchange: Exchange) -> str:
     return (
         f"time={timestamp(ex.wall_time)} level={level(ex)}"
         f"{_of_request(ex.route, ex.client, ex.method, ex.target)}"
-        f"{_of_answer(ex.status, ex.outcome, ex.code, ex.stream)}"
+        f"{_of_answer(ex.status, ex.outcome, ex.phase or '', ex.code, ex.stream)}"
         f"{f' head_ms={head_ms}' if head_ms else ''}"
         f"{f' ttfb_ms={ttfb_ms}' if ttfb_ms else ''}"
         f" duration_ms={(ex.ended - started) * 1000:.1f} bytes_in={ex.bytes_in} bytes_out={ex.bytes_out}"
@@ -102,9 +103,9 @@ def _of_request(route: str, client: str, method: str, target: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _of_answer(status: int, outcome: str, code: str, stream: str) -> str:
+def _of_answer(status: int, outcome: str, phase: str, code: str, stream: str) -> str:
     return (
-        f"{f' status={status}' if status else ''} outcome={outcome}"
+        f"{f' status={status}' if status else ''} outcome={outcome}{f' phase={phase}' if phase else ''}"
         f"{f' code={code}' if code else ''}{f' stream={stream}' if stream else ''}"
     )
 
@@ -116,10 +117,20 @@ def _quoted(value: str) -> str:
 FORMATS: dict[str, Callable[[Exchange], str]] = {"text": text_line, "json": json_line}
 
 
+class Stream(Protocol):
+    """Where lines are written to."""
+
+    def write(self, text: str, /) -> int:
+        """Takes text."""
+
+    def flush(self) -> None:
+        """Hands on what was taken."""
+
+
 class AccessLog:
     """An observer that writes a line for each exchange of at least `least` level to `stream`."""
 
-    def __init__(self, stream: TextIO, form: str, least: str = "info") -> None:
+    def __init__(self, stream: "Stream", form: str, least: str = "info") -> None:
         self._stream = stream
         self._format = FORMATS[form]
         self._levels = {name for name in ("info", "warning") if _number(name) >= _number(least)}

@@ -126,15 +126,16 @@ class Deadlines:
         if self.client_write_since is not None:  # the upstream is not heard because the client does not read
             self.client_write_since = self._moved(self.client_unsent, self.client_write_since, now)
             return ClientStalled() if _over(self.client_write_since, timeouts.client_write, now) else None
+        if self.upload_since is not None:
+            self.upload_since = self._moved(self.upstream_unsent, self.upload_since, now)
+            if _over(self.upload_since, timeouts.idle, now):
+                return UploadTimeout()
+        if _over(self.client_body_since, timeouts.client_body, now):
+            return RequestTimeout()
         if self.body_since is not None:
             if self.first_byte_since is not None and _over(self.first_byte_since, timeouts.first_byte, now):
                 return FirstByteTimeout()
             return BodyTimeout() if _over(self.body_since(), timeouts.idle, now) else None
-        if self.upload_since is not None:
-            self.upload_since = self._moved(self.upstream_unsent, self.upload_since, now)
-            return UploadTimeout() if _over(self.upload_since, timeouts.idle, now) else None
-        if _over(self.client_body_since, timeouts.client_body, now):
-            return RequestTimeout()
         return UpstreamTimeout() if _over(self.head_since, timeouts.head, now) else None
 
     def _moved(self, unsent: Callable[[], int] | None, since: float, now: float) -> float:

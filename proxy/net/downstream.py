@@ -24,7 +24,7 @@ from proxy.net.sockets import reset_on_close
 if TYPE_CHECKING:
     from asyncio import Transport
 
-    from proxy.net.server import ClientConnection
+    from proxy.net.client_connection import ClientConnection
 
 # How long bytes that were received before a failure may take to reach the client.
 FLUSH_S = 5.0
@@ -32,11 +32,15 @@ _CLOSE = field(b"Connection", b"close")
 
 
 class Sent(web.StreamResponse):
-    """Tells aiohttp that the answer is out, and whether the connection may be used again; nothing of an exchange."""
+    """Tells aiohttp that the answer is out, and whether the connection may be used again; nothing of an exchange.
 
-    def __init__(self, keep_alive: bool) -> None:
+    `lingering` is a connection whose client may still be sending what nobody will read.
+    """
+
+    def __init__(self, keep_alive: bool, lingering: "ClientConnection | None" = None) -> None:
         super().__init__()
         self._reuse = keep_alive
+        self._lingering = lingering
 
     @property
     def keep_alive(self) -> bool | None:
@@ -49,6 +53,8 @@ class Sent(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing: the end went out long ago, or must never go out."""
+        if self._lingering is not None:
+            await self._lingering.linger()
 
 
 class Sink:
@@ -76,6 +82,11 @@ class Sink:
         only behind chunks."""
         if data or self._head:
             self.write(data)
+
+    @property
+    def head_sent(self) -> bool:
+        """Whether the head has left."""
+        return not self._head
 
     def flush_head(self) -> None:
         """Sends the head if it has not gone."""
@@ -129,7 +140,17 @@ _SINKS = {"none": HeadSink, "chunked": ChunkedSink, "length": Sink, "close": Sin
 class Client:
     """One request and the way back to whoever sent it."""
 
-    __slots__ = ("_ends_by_close", "_transport", "answered", "body", "connection", "head", "keep_alive")
+    __slots__ = (
+        "_ends_by_close",
+        "_lingers",
+        "_sink",
+        "_switched",
+        "_transport",
+        "body",
+        "connection",
+        "head",
+        "keep_alive",
+    )
 
     head: RequestHead
     """Known as soon as it has been read; nothing is answered before."""
@@ -141,10 +162,14 @@ class Client:
         """The protocol of the client's connection."""
         self.connection.serve(self.body)
         self._transport = self.connection.transport
-        self._ends_by_close = False
-        self.answered = False
-        """Whether a byte of the final answer may have gone out: from then on an error can only be an abort."""
+        self._ends_by_close = self._lingers = self._switched = False
+        self._sink: Sink | None = None
         self.keep_alive = bool(request.keep_alive) and request.version == (1, 1)
+
+    @property
+    def answered(self) -> bool:
+        """Whether a byte of the final answer may have gone out: from then on an error can only be an abort."""
+        return self._switched or (self._sink is not None and self._sink.head_sent)
 
     @property
     def connected(self) -> bool:
@@ -152,8 +177,22 @@ class Client:
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def _spoils_the_next(self) -> bool:
+        """Whether aiohttp would misread what follows this request on its connection.
+
+        Its parser adds the last trailer of a body to the next request's fields, and loses what comes with a request for
+        another protocol than WebSocket.
+        """
+        names = self.head.names
+        if b"transfer-encoding" in names and not self.connection.ended_plainly(self.body):
+            return True
+        return upgrade.is_asked(self.head) and [line.lower() for line in self.head.values(b"upgrade")] != [b"websocket"]
+
+    @property
     def sent(self) -> web.StreamResponse:
         """What aiohttp is given instead of a response."""
+        if self._lingers:
+            return Sent(keep_alive=False, lingering=self.connection)
         return SENT if self.keep_alive else SENT_CLOSE
 
     def interim(self, head: ResponseHead) -> None:
@@ -171,20 +210,18 @@ class Client:
         if first(fields, b"date") is None:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
         self._ends_by_close = framing == "close"
-        if self._ends_by_close or not self.body.is_eof() or upgrade.names_websocket(self.head):
-            # With a body half read, whatever follows could be taken for the next request; behind a handshake, tunnelled
-            # or not, aiohttp reads no further one.
-            self.keep_alive = False
+        if self._ends_by_close or not self.body.is_eof() or self._spoils_the_next:
+            self.keep_alive = False  # with a body half read, whatever follows could be taken for the next request
         if not self.keep_alive:
             ours.append(_CLOSE)
-        self.answered = True
-        return _SINKS[framing](transport, response_bytes(status, reason, fields + ours))
+        self._sink = _SINKS[framing](transport, response_bytes(status, reason, fields + ours))
+        return self._sink
 
     def switch(self, reason: bytes, fields: list[Field]) -> None:
         """Sends a 101: what follows is no HTTP. Errors: ClientGone."""
         if not self.connected:
             raise ClientGone
-        self.answered = True
+        self._switched = True
         self.keep_alive = False
         self.write(response_bytes(101, reason, fields))
 
@@ -198,14 +235,14 @@ class Client:
         head = Answer(reply.status, phrase(reply.status), list(reply.fields), NO_BODY)
         self.start(head).flush_head()
 
-    def refuse(self, error: ProxyError, route: Route | None, instance: bytes) -> None:
-        """Sends our error; HEAD gets the head of it."""
+    def refuse(self, error: ProxyError, route: Route | None, instance: bytes, malformed: bool = False) -> None:
+        """Sends our error; HEAD gets the head of it. `malformed` is whether nobody knows where the request ends."""
         if error.side == "client" and error.status in (400, 405, 408, 413, 414, 431, 501, 505):
             self.keep_alive = False  # where a message ends is not agreed on any more
         sink = self.start(answers.failure(error, self.head, route, instance))
         sink.finish(b"" if self.head.method == b"HEAD" else answers.error_body(error, route))
-        if self.body.exception() is not None:
-            self.connection.close_after_flush(FLUSH_S)  # there is no rest of this body to wait for
+        if malformed or self.body.exception() is not None:
+            self._lingers = True  # aiohttp waits only for the rest of a body that it can read
 
     def abort(self, at_once: bool = False) -> None:
         """Ends the connection so that the client can tell that the body is incomplete.

@@ -18,7 +18,7 @@ from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward, Proxy, Refuse, Reply
 from proxy.core.routes import Route
 from proxy.core.upgrade import switched
-from proxy.net.deadlines import Deadlines
+from proxy.net.deadlines import Deadlines, Watched
 from proxy.net.downstream import Client
 from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
@@ -69,10 +69,10 @@ class Handler:
             raise
         except Exception:  # the one place where anything unforeseen ends
             log.exception("request %s failed in the proxy itself", exchange.request_id)
+            client.head = read(request, client.connection.peer)  # may not have come so far
             self._fail(client, exchange, OwnError(), None)
         finally:
             self.clients.discard(client)
-            client.connection.body = None
             if client.connection.tail is not None and self._tail_s is not None:
                 client.connection.tail.watch(self._upstreams.sweeper, self._tail_s)
             if self._quiet is not None and not self.clients:
@@ -86,9 +86,19 @@ class Handler:
         client.head = read(request, client.connection.peer)
         exchange = self._begin(client, request)
         exchange.method = exchange.target = ""  # aiohttp's stand-ins for what could not be read
-        self._fail(client, exchange, error, None)
+        exchange.failed(error)
+        exchange.status = error.status
+        client.refuse(error, None, self._proxy.instance, malformed=True)
         self._end(exchange)
         return client.sent
+
+    def watch(self, connection: Watched) -> None:
+        """Looks from time to time whether a client that is not read from is still there."""
+        self._upstreams.sweeper.add(connection)
+
+    def unwatch(self, connection: Watched) -> None:
+        """It is read from again, or gone."""
+        self._upstreams.sweeper.discard(connection)
 
     def drain(self) -> None:
         """From now on every answer that begins closes its connection."""
@@ -153,6 +163,9 @@ class Handler:
                 await relay.wait()
         except ProxyError as error:
             self._fail(client, exchange, error, route)
+        except asyncio.CancelledError:
+            call.abandon()
+            raise
         finally:
             if relay is not None:
                 relay.close()

@@ -5,10 +5,11 @@ way: a full client pauses the upstream's reading, and the upstream's own window 
 """
 
 import asyncio
+import logging
 import time
 
 from proxy.core.answer import trailers
-from proxy.core.errors import ClientStalled, ProxyError
+from proxy.core.errors import ClientStalled, OwnError, ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
@@ -16,6 +17,12 @@ from proxy.core.stages import Stage
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import Client, Sink
 from proxy.net.upstream.connection import Connection
+
+log = logging.getLogger("proxy")
+
+FAULT = "request %s failed in the proxy itself"
+# What one stream may unfold to in one turn of the loop, before others have theirs.
+TURN_BYTES = 256 * 1024
 
 
 class Relay:
@@ -62,6 +69,8 @@ class Relay:
         if client.tail is not None:
             client.tail.release()
         connection.attach(self)
+        if self._error is not None:
+            return
         sink.flush_head()
         if client.writing_paused and clocks.client_write_since is None:
             self.pause()  # it was behind already when this answer began
@@ -96,16 +105,20 @@ class Relay:
             self._clocks.first_byte_since = None
         elif now - previous > exchange.max_gap:
             exchange.max_gap = now - previous
-        if self._stage is not None:
-            self._last = last
-            self._through(self._stage, data)
-        elif last:
-            exchange.bytes_out += len(data)
-            self._sink.finish(data, self._trailers())
-            self._end()
-        else:
-            exchange.bytes_out += len(data)
-            self._sink.write(data)
+        try:
+            if self._stage is not None:
+                self._last = last
+                self._through(self._stage, data)
+            elif last:
+                exchange.bytes_out += len(data)
+                self._sink.finish(data, self._trailers())
+                self._end()
+            else:
+                exchange.bytes_out += len(data)
+                self._sink.write(data)
+        except Exception:  # else the loop would take it for the transport's
+            log.exception(FAULT, self._exchange.request_id)
+            self._fault()
 
     def _trailers(self) -> bytes:
         """The lines of the trailer section, if there is one."""
@@ -113,17 +126,24 @@ class Relay:
         return field_lines(trailers(self._forward, *found)) if found else b""
 
     def _through(self, stage: Stage, data: bytes) -> None:
-        """Feeds the stage and sends its pieces, until it wants input or the client is full."""
+        """Feeds the stage and sends its pieces, until it wants input, the client is full, or others have waited."""
+        sent_bytes = 0
         try:
             piece = stage.feed(data)
             while True:
                 if piece:
+                    sent_bytes += len(piece)
                     self._exchange.bytes_out += len(piece)
                     self._sink.write(piece)
                 if not stage.more():
                     break
                 if self._client.connection.writing_paused:
                     self._held = True
+                    return
+                if sent_bytes >= TURN_BYTES:
+                    self._held = True
+                    self._connection.pause()
+                    asyncio.get_running_loop().call_soon(self._go_on)
                     return
                 piece = stage.feed(b"")
             if self._last:
@@ -133,6 +153,15 @@ class Relay:
                 self._end()
         except ProxyError as error:
             self.failed(error)
+
+    def _fault(self) -> None:
+        """Something unforeseen: the exchange ends, with an answer if nothing of one has left."""
+        if self._client.answered:
+            self.failed(OwnError())
+        else:
+            self._error = OwnError()
+            self._finish()
+        self._connection.close()
 
     def failed(self, error: ProxyError) -> None:
         """The body will not be complete: the client is told by an abort, never by an end."""
@@ -164,10 +193,20 @@ class Relay:
         """The client has caught up."""
         self._clocks.client_write_since = None
         self._exchange.last_byte_at = time.monotonic()  # the silence was not the upstream's
-        if self._held and self._stage is not None:
-            self._held = False
-            self._through(self._stage, b"")
-        if self._held or self._client.connection.writing_paused:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Sends what a stage still holds, and reads on when that is all."""
+        if self._finished or self._client.connection.writing_paused or not self._client.connected:
+            return
+        try:
+            if self._held and self._stage is not None:
+                self._held = False
+                self._through(self._stage, b"")
+        except Exception:  # else the loop would take it for the transport's
+            log.exception(FAULT, self._exchange.request_id)
+            self._fault()
+        if self._finished or self._held or self._client.connection.writing_paused:
             return
         if self._last:
             self._end()

@@ -20,6 +20,19 @@ _NOTSENT_LOWAT = {"linux": 25, "darwin": 0x201}.get(sys.platform)
 # tcpi_bytes_acked in struct tcp_info, of Linux 4.1 and later. Source: linux/tcp.h.
 _ACKED_AT, _ACKED = 120, struct.Struct("=Q")
 
+# Somebody who vanished without a word is asked for after a minute and given up after two: by default it takes hours.
+_VANISHED = [
+    (getattr(socket, name), value)
+    for name, value in (
+        ("TCP_KEEPIDLE", 60),
+        ("TCP_KEEPALIVE", 60),  # what macOS calls it
+        ("TCP_KEEPINTVL", 15),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 120_000),
+    )
+    if hasattr(socket, name)
+]
+
 # SO_LINGER on, for no time at all: close() sends a reset.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -60,6 +73,8 @@ def tune(connected: socket.socket) -> None:
         return
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _VANISHED:
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
     if _NOTSENT_LOWAT is not None:
         with contextlib.suppress(OSError):  # a system without it only holds more
             connected.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_BYTES)

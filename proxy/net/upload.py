@@ -85,7 +85,7 @@ class Upload:
     def _sent(self, connection: Connection) -> None:
         connection.request_sent = True
         self._clocks.client_body_since = None
-        self._clocks.head_since = time.monotonic()
+        self._clocks.head_since = self._exchange.sent_at = time.monotonic()
 
     async def _pipe(self, connection: Connection) -> None:
         """Awaits the client and the upstream in turn: at most one read of the body is held."""

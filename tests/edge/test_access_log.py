@@ -15,8 +15,8 @@ from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.access_log import FLUSH_AFTER_S, FORMATS, AccessLog, fields, level
 
 NAMES = (
-    "time level route client method target status outcome code stream head_ms ttfb_ms duration_ms bytes_in bytes_out "
-    "max_gap_ms upstream attempts request_id"
+    "time level route client method target status outcome phase code stream head_ms ttfb_ms duration_ms bytes_in "
+    "bytes_out max_gap_ms upstream attempts request_id"
 )
 
 
@@ -86,6 +86,7 @@ def test_a_line_has_its_fields_in_order_with_times_in_milliseconds() -> None:
         "target": "/v1/chat/completions",
         "status": 200,
         "outcome": "complete",
+        "phase": None,
         "code": None,
         "stream": "type",
         "head_ms": 500.0,
@@ -104,7 +105,7 @@ def test_a_line_has_its_fields_in_order_with_times_in_milliseconds() -> None:
 def test_text_leaves_out_what_does_not_apply() -> None:
     assert FORMATS["text"](refused()) == (
         "time=1970-01-01T00:00:00.250Z level=info method=GET target=/ status=404 outcome=refused "
-        "code=destination_not_found duration_ms=0.5 bytes_in=0 bytes_out=0 max_gap_ms=0.0 attempts=0 "
+        "phase=plan code=destination_not_found duration_ms=0.5 bytes_in=0 bytes_out=0 max_gap_ms=0.0 attempts=0 "
         "request_id=0123456789abcdef"
     )
 

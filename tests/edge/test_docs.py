@@ -42,7 +42,7 @@ def test_every_outcome_is_described() -> None:
 def test_every_code_is_described_with_the_statuses_it_is_answered_with() -> None:
     statuses: dict[str, set[int]] = defaultdict(set)
     for kind in errors(ProxyError):
-        statuses[kind.token].add(kind.status)
+        statuses[kind.log_code or kind.token].add(kind.status)
     described = {code: {int(status) for status in cells[0].split(", ")} for code, cells in rows("Codes").items()}
     assert described == statuses
 

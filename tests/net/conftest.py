@@ -51,6 +51,7 @@ async def left_behind(request: pytest.FixtureRequest, caplog: pytest.LogCaptureF
     )
     assert await settles(lambda: _open_sockets() <= sockets_before), "sockets are left"
     gc.collect()  # what a task or a future failed with, and nobody asked for, is logged when it goes
+    gc.freeze()  # what is left is pytest's: looked at again after every test, it would cost most of a run
     if request.node.get_closest_marker("logs_errors") is None:
         for phase in ("setup", "call", "teardown"):
             bad = [entry for entry in caplog.get_records(phase) if entry.levelno >= logging.ERROR or entry.exc_info]

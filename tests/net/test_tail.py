@@ -2,7 +2,7 @@
 
 import asyncio
 
-from proxy.net.server import ClientConnection
+from proxy.net.client_connection import ClientConnection
 from proxy.net.tail import Tail
 
 from .client import Client

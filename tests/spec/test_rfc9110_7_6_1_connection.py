@@ -46,7 +46,8 @@ async def test_fields_of_one_hop_end_here(origin: MakeOrigin, proxy: MakeProxy, 
     )
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 0"
     assert lines(got, b"host") == [b"X-Before: 1", b"X-After: 2", framing]
-    assert lines(answer, b"date") == [b"X-Before: 1", b"X-After: 2", framing]
+    closes = [b"Connection: close"] if named and name.lower() == b"upgrade" else []  # aiohttp reads no further there
+    assert lines(answer, b"date") == [b"X-Before: 1", b"X-After: 2", framing, *closes]
     assert got.body == answer.body == (b"x" if chunked else b"")
 
 

@@ -147,7 +147,7 @@ async def test_chunk_extensions(origin: MakeOrigin, proxy: MakeProxy, case: str,
     """M8: Chunk extensions are skipped, never passed on, and too long ones end the exchange. RFC 9112 7.1.1."""
     sent, fits = EXTENSIONS[case], not case.startswith("too")
     answer = CHUNKED + sent if side == "upstream" else OK
-    one = await origin([whole_request if fits else request, answer, whole_request, OK])
+    one = await origin([whole_request if fits else request, answer, whole_request, OK], [request, OK])
     proxied = await proxy(one)
     client = await proxied.connect()
     client.methods.append(b"POST")
@@ -155,7 +155,9 @@ async def test_chunk_extensions(origin: MakeOrigin, proxy: MakeProxy, case: str,
     response = await client.next_head()
     if fits:
         assert await client.wait_body_end(response) == "complete"
-        assert (await client.ask_for_answer()).body == b"ok"
+        closes = case == "a value" and side == "client"  # an extension of the last chunk could hide trailers
+        assert response.get(b"connection") == (b"close" if closes else None)
+        assert (await (await proxied.connect() if closes else client).ask_for_answer()).body == b"ok"
         message = one.connections[0].requests[0] if side == "client" else response
         assert (message.body, message.chunks) == (b"body", [b"body"])
     elif side == "client":
@@ -183,13 +185,16 @@ SMUGGLED = {
 }
 
 
+CLOSES = {"an upgrade", "behind the end", "behind trailers", "an OPTIONS"}
+
+
 @pytest.mark.parametrize("replayed", [False, True])
 @pytest.mark.parametrize("case", SMUGGLED)
 async def test_a_request_inside_a_chunked_body(origin: MakeOrigin, proxy: MakeProxy, case: str, replayed: bool):
     """M13: A request hidden in or behind a chunked body reaches no upstream as one. GHSA-ggv3-7p47-pfv8.
 
-    Neither when the body is sent again because a kept connection had died. One behind a body is a request of its own,
-    judged as such; behind a fault nothing is read, and the upstream's connection is not used again.
+    Neither when the body is sent again because a kept connection had died. Behind a chunked body that did not end a
+    read, as behind a fault, nothing more is run, and after the fault the upstream's connection is not used again.
     """
     sent, body = SMUGGLED[case]
     if replayed:
@@ -200,8 +205,11 @@ async def test_a_request_inside_a_chunked_body(origin: MakeOrigin, proxy: MakePr
     await (await proxied.connect()).ask_for_answer(b"/first")
     client = await proxied.connect()
     client.send(sent)
-    statuses = [200, 421] if "behind" in case else [200]
-    assert [(await client.answer()).status for _ in statuses] == statuses
+    response = await client.answer()
+    assert (response.status, response.get(b"connection")) == (200, b"close" if case in CLOSES else None)
+    if case in CLOSES:
+        assert await client.wait_ended() in ("fin", "reset")
+        assert len(client.reader.messages) == 1
     used = one.connections[-1]
     assert (await (await proxied.connect()).ask_for_answer(b"/next")).body == b"ok"
 

@@ -67,14 +67,14 @@ PIPELINES: dict[str, tuple[bytes, list[Step | str], list[int], list[bytes]]] = {
     "bodies between": (
         head(b"POST /1 HTTP/1.1", HOST, b"Content-Length: 2")
         + b"ab"
-        + head(b"PUT /2 HTTP/1.1", HOST, BOTH[1])
-        + chunk(b"ab")
-        + LAST
+        + head(b"PUT /2 HTTP/1.1", HOST, BOTH[0])
+        + b"abc"
         + get(b"/3"),
         ANSWERS,
         [200] * 3,
         [b"/1", b"/2", b"/3"],
     ),
+    "behind a chunked body": (head(POST, HOST, BOTH[1]) + chunk(b"ab") + LAST + get(b"/2"), ANSWERS, [200], [b"/"]),
     "the second refused": (
         get(b"/1") + head(b"GET /2 HTTP/1.1", b"Host: evil.example") + get(b"/3"),
         ANSWERS,

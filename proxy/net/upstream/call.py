@@ -99,6 +99,11 @@ class Call:
         assert connection is not None
         return connection
 
+    def abandon(self) -> None:
+        """Nobody wants the answer: the connection is not used again, even if the answer has come meanwhile."""
+        if self.connection is not None:
+            self.connection.close()
+
     def close(self) -> None:
         """Stops the upload and gives the connection back, to be kept or closed."""
         self._upload.cancel()

@@ -42,6 +42,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_acknowledged",
+        "_ended_first",
         "_failure",
         "_head_waiter",
         "_loop",
@@ -80,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_until = self.last_read_at = self.head_at = 0.0
         self.request_sent = True
         self._acknowledged: int | None = None
+        self._ended_first = False
         self.unread = False
         """Whether a connection that is gone provably took no byte since `watch_acknowledgements`."""
 
@@ -300,6 +302,7 @@ class Connection(asyncio.BufferedProtocol):
         """An end of the upstream's bytes; over TLS a clean one only if it was announced. RFC 9112 sections 6.3, 9.8."""
         if self._raw is not None:
             return self._raw.upstream_ended()
+        self._ended_first = True
         if self._said_goodbye() and self._reader.end():
             self._deliver()
         return False
@@ -320,7 +323,9 @@ class Connection(asyncio.BufferedProtocol):
         """The connection is gone: the end of an exchange under way, or of the wait for one."""
         if isinstance(exc, ConnectionError) and not self._reader.complete and self._failure is None:
             self._read_rest()
-        self.unread = self._acknowledged is not None and self._acknowledged == self._count_acknowledged()
+        # An upstream that read and then reset may do so before its TCP acknowledges; one that ended first never reads.
+        untaken = self._acknowledged is not None and self._acknowledged == self._count_acknowledged()
+        self.unread = self._ended_first and untaken
         self._transport = None
         self._reader.release()
         if self._raw is not None:

@@ -5,6 +5,7 @@ a whole message, cannot be told that the request was HEAD, knows no end of input
 roundabout below is there for these four. Source: RFC 9112 sections 4, 6 and 7.
 """
 
+import re
 from collections.abc import Callable
 
 import httptools
@@ -15,6 +16,8 @@ from proxy.core.framing import NO_BODY
 from proxy.core.message import Field, ResponseHead, persists, response_head
 
 MAX_INTERIM = 32
+# RFC 9112 section 4; the parser looks for CR and LF only.
+_REASON = re.compile(rb"[\t -~\x80-\xff]*\Z")
 
 OnInterim = Callable[[ResponseHead], None]
 
@@ -196,7 +199,7 @@ class ResponseReader:
             self.complete = True
 
     def _check(self, head: ResponseHead, version: str) -> None:
-        if version not in ("1.1", "1.0") or not 100 <= head.status <= 999:
+        if version not in ("1.1", "1.0") or not 100 <= head.status <= 999 or not _REASON.match(head.reason):
             raise ResponseMalformed
         if self._limit is None or self._overhead_bytes + self._read_bytes <= self._limit:
             return
