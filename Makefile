@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench docs clean
+.PHONY: demo test check format fuzz bench docs clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -23,6 +23,9 @@ check: $(READY)  ## formatting, lint, types
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECONDS; a finding prints how to play it again
+	STREAMSAFE_FUZZ_SECONDS=$${STREAMSAFE_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz --timeout 0 -s -q
 
 bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
 	$(BIN)/python -m tests.bench

@@ -22,6 +22,12 @@ _REASON = re.compile(rb"[\t -~\x80-\xff]*\Z")
 OnInterim = Callable[[ResponseHead], None]
 
 
+def _begins_http(data: memoryview) -> bool:
+    """Whether these first bytes may begin a response; empty lines before it are skipped."""
+    begun = bytes(data[:32]).lstrip(b"\r\n")[:5]
+    return begun == b"HTTP/"[: len(begun)]
+
+
 class ResponseReader:
     """The responses of one connection, one after the other. `begin` before each.
 
@@ -99,7 +105,7 @@ class ResponseReader:
             parser = self._parser = httptools.HttpResponseParser(self)
         if self.head is None:
             self._read_bytes = len(data)
-            if not self._overhead_bytes and data[:5] != b"HTTP/"[: len(data)]:
+            if not self._overhead_bytes and not _begins_http(data):
                 return ResponseMalformed()  # the parser also reads the heads of RTSP and ICE
         try:
             parser.feed_data(data)
