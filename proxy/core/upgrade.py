@@ -28,7 +28,8 @@ def asks(request: RequestHead) -> bool:
     lines = request.values(b"upgrade")
     if not _is_plain(lines):
         raise ClientError("The Upgrade field holds a character that no protocol's name has.")
-    return request.method == b"GET" and request.version >= (1, 1) and WEBSOCKET in members(lines)
+    alone = [line.lower() for line in lines] == [WEBSOCKET]  # in a list, aiohttp would not keep what follows
+    return request.method == b"GET" and request.version >= (1, 1) and alone
 
 
 def check_origin(request: RequestHead, host: bytes, hosts: Hosts | None, cors: Cors | None) -> None:

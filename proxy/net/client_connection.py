@@ -23,7 +23,7 @@ from proxy.core.errors import (
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
 from proxy.net.relay import Relay
-from proxy.net.sockets import tune
+from proxy.net.sockets import tune, unsent_bytes
 from proxy.net.tail import Tail
 from proxy.net.tunnel import Tunnel
 
@@ -228,7 +228,7 @@ class ClientConnection(web.RequestHandler):
         if transport is not None and not seconds:
             transport.abort()
         self.force_close()
-        if transport is not None and seconds and transport.get_write_buffer_size():
+        if transport is not None and seconds and unsent_bytes(transport):
             self._abort_timer = self._loop.call_later(seconds, transport.abort)
 
     # What aiohttp would answer and log in its own words.

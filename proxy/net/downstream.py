@@ -19,7 +19,7 @@ from proxy.core.framing import NO_BODY
 from proxy.core.message import Field, RequestHead, ResponseHead, field, first, phrase, response_bytes
 from proxy.core.plan import Reply
 from proxy.core.routes import Route
-from proxy.net.sockets import reset_on_close
+from proxy.net.sockets import reset_on_close, unsent_bytes
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -96,7 +96,7 @@ class Sink:
 
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        return unsent_bytes(self._transport)
 
 
 # The size lines of small chunks: formatting one costs twice what the rest of a chunk does.
@@ -178,15 +178,16 @@ class Client:
 
     @property
     def _spoils_the_next(self) -> bool:
-        """Whether aiohttp would misread what follows this request on its connection.
+        """Whether what follows this request on its connection could be misread.
 
-        Its parser adds the last trailer of a body to the next request's fields, and loses what comes with a request for
-        another protocol than WebSocket.
+        aiohttp's parser adds the last trailer of a body to the next request's fields, and loses what comes with a
+        request for another protocol than WebSocket. And who stands before us may take a handshake that was declined
+        for a tunnel, and let its client write requests into it.
         """
         names = self.head.names
         if b"transfer-encoding" in names and not self.connection.ended_plainly(self.body):
             return True
-        return upgrade.is_asked(self.head) and [line.lower() for line in self.head.values(b"upgrade")] != [b"websocket"]
+        return upgrade.is_asked(self.head)
 
     @property
     def sent(self) -> web.StreamResponse:

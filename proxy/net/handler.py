@@ -184,6 +184,8 @@ class Handler:
             raise
         exchange.status, exchange.outcome = head.status, "tunnel_closed"
         await Tunnel(client, connection, exchange, route.timeouts.tunnel_idle).run(self._upstreams.sweeper)
+        if self._ending:
+            exchange.failed(Draining())
 
     def _fail(self, client: Client, exchange: Exchange, error: ProxyError, route: Route | None) -> None:
         """Answers an error, or aborts where an answer has begun or the route wants none."""

@@ -47,6 +47,14 @@ def reset_on_close(transport: asyncio.Transport) -> None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
+def unsent_bytes(transport: asyncio.WriteTransport) -> int:
+    """Bytes that the kernel has not taken yet. asyncio's TLS transport of a lost connection raises instead."""
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:
+        return 0
+
+
 def open_again(transport: asyncio.Transport) -> socket.socket:
     """A socket of our own on the transport's connection, which does not block. Errors: OSError where it is closed."""
     number = transport.get_extra_info("socket").fileno()

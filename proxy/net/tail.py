@@ -8,7 +8,7 @@ import asyncio
 import time
 
 from proxy.net.deadlines import Sweeper
-from proxy.net.sockets import reset_on_close
+from proxy.net.sockets import reset_on_close, unsent_bytes
 
 
 class Tail:
@@ -26,7 +26,7 @@ class Tail:
     @property
     def left(self) -> int:
         """Bytes that the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        return unsent_bytes(self._transport)
 
     def cut(self) -> None:
         """Resets the connection, whatever is left: nobody shall take the part for the whole."""

@@ -12,6 +12,7 @@ from proxy.core.errors import TunnelIdle
 from proxy.core.exchange import Exchange
 from proxy.net.deadlines import Sweeper
 from proxy.net.downstream import FLUSH_S, Client
+from proxy.net.sockets import unsent_bytes
 from proxy.net.upstream.connection import Connection
 
 
@@ -83,7 +84,7 @@ class Tunnel:
     def client_ended(self) -> bool:
         """The client sends no more; returns whether it may still be sent to."""
         self._client_ended = True
-        return self._pass_end(self._upstream)
+        return self._pass_end(self._client.connection.transport, self._upstream)
 
     def client_lost(self) -> None:
         """The client is gone, or is to be."""
@@ -108,7 +109,7 @@ class Tunnel:
     def upstream_ended(self) -> bool:
         """The upstream sends no more; returns whether it may still be sent to."""
         self._upstream_ended = True
-        return self._pass_end(self._client.connection.transport)
+        return self._pass_end(self._upstream, self._client.connection.transport)
 
     def upstream_lost(self) -> None:
         """The upstream is gone."""
@@ -123,9 +124,13 @@ class Tunnel:
         """The upstream has caught up."""
         self._client.connection.resume_reading()
 
-    def _pass_end(self, other: asyncio.WriteTransport | None) -> bool:
-        """Tells the other side of the end of this one's bytes; a tunnel that ended both ways, or cannot, is over."""
-        if (self._client_ended and self._upstream_ended) or other is None or not other.can_write_eof():
+    def _pass_end(self, ended: asyncio.WriteTransport | None, other: asyncio.WriteTransport | None) -> bool:
+        """Tells the other side of the end of one's bytes; a tunnel that ended both ways is over.
+
+        So is one with TLS on either side, which knows no end of one direction alone.
+        """
+        both_ended = self._client_ended and self._upstream_ended
+        if both_ended or other is None or not (_can_end_alone(ended) and _can_end_alone(other)):
             self._finish()
             return False
         other.write_eof()
@@ -134,11 +139,17 @@ class Tunnel:
     def _close_upstream(self) -> None:
         """Closes once everything written has left, or after a while."""
         transport, self._upstream = self._upstream, None
-        if transport is not None:
+        if transport is not None and not transport.is_closing():
+            unsent = unsent_bytes(transport)
             transport.close()
-            if transport.get_write_buffer_size():
+            if unsent:
                 asyncio.get_running_loop().call_later(FLUSH_S, transport.abort)
 
     def _finish(self) -> None:
         if not self._done.done():
             self._done.set_result(None)
+
+
+def _can_end_alone(transport: asyncio.WriteTransport | None) -> bool:
+    """Whether one direction of it can end while the other goes on."""
+    return transport is not None and transport.can_write_eof()

@@ -96,3 +96,30 @@ def test_no_other_failure_says_what_was_answered(error: ProxyError) -> None:
     exchange = begun()
     exchange.failed(error)
     assert exchange.status == 0
+
+
+@pytest.mark.parametrize(
+    ("so_far", "phase"),
+    [
+        ({}, "plan"),
+        ({"attempts": 1}, "upload"),
+        ({"attempts": 1, "sent_at": 1.0}, "waiting"),
+        ({"attempts": 1, "sent_at": 1.0, "head_at": 2.0}, "body"),
+        ({"attempts": 1, "head_at": 2.0}, "body"),  # an answer that came before the request was whole
+    ],
+)
+def test_the_phase_is_how_far_a_failed_exchange_came(so_far: dict[str, typing.Any], phase: str) -> None:
+    exchange = begun(**so_far)
+    exchange.failed(ClientGone())
+    assert exchange.phase == phase
+
+
+@pytest.mark.parametrize("outcome", ["complete", "tunnel_closed"])
+def test_what_completed_has_no_phase(outcome: Outcome) -> None:
+    assert begun(outcome=outcome, attempts=1, head_at=2.0).phase is None
+
+
+def test_a_client_that_leaves_a_tunnel_ends_it_and_fails_nothing() -> None:
+    exchange = begun(outcome="tunnel_closed", status=101)
+    exchange.failed(ClientGone())
+    assert (exchange.outcome, exchange.code, exchange.status) == ("tunnel_closed", "", 101)

@@ -94,7 +94,7 @@ TIGHT = route(limits=Limits(request_head=100, request_body=10))
         ),
         pytest.param(
             route(websocket=False),
-            request(b"GET / HTTP/1.1", b"Upgrade: h2c, WebSocket", b"Connection: upgrade"),
+            request(b"GET / HTTP/1.1", b"Upgrade: WebSocket", b"Connection: upgrade"),
             (403, "http_request_denied"),
             id="a WebSocket where there are none",
         ),

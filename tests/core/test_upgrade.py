@@ -24,7 +24,9 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols"
     ("line", "more", "asked"),
     [
         (b"GET / HTTP/1.1", HANDSHAKE, True),
-        (b"GET / HTTP/1.1", (b"Upgrade: h2c, WebSocket", b"Connection: UPGRADE"), True),
+        (b"GET / HTTP/1.1", (b"Upgrade: WebSocket", b"Connection: UPGRADE"), True),
+        (b"GET / HTTP/1.1", (b"Upgrade: h2c, WebSocket", b"Connection: UPGRADE"), False),
+        (b"GET / HTTP/1.1", (b"Upgrade: h2c", b"Upgrade: websocket", b"Connection: UPGRADE"), False),
         (b"GET / HTTP/1.1", (), False),
         (b"GET / HTTP/1.1", (b"Upgrade: websocket",), False),
         (b"GET / HTTP/1.1", (b"Upgrade: websockets", b"Connection: upgrade"), False),
@@ -32,7 +34,18 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols"
         (b"POST / HTTP/1.1", HANDSHAKE, False),
         (b"GET / HTTP/1.0", HANDSHAKE, False),
     ],
-    ids=["handshake", "in lists, letter case", "none", "no Connection", "longer name", "h2c", "POST", "1.0"],
+    ids=[
+        "handshake",
+        "letter case",
+        "in a list",
+        "on a second line",
+        "none",
+        "no Connection",
+        "longer name",
+        "h2c",
+        "POST",
+        "1.0",
+    ],
 )
 def test_only_a_get_for_websocket_is_a_handshake(line: bytes, more: tuple[bytes, ...], asked: bool) -> None:
     """MUST. U2, U13."""

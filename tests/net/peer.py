@@ -31,6 +31,8 @@ class Peer(asyncio.Protocol):
         self.ended_at = 0.0
         self.fault: Malformed | None = None
         self.gone = False
+        self.half_open = False
+        """Whether our side stays open when the other one has ended."""
         self.writing_paused = False
         self._transport: asyncio.Transport | None = None
         self._change = asyncio.Event()
@@ -60,7 +62,7 @@ class Peer(asyncio.Protocol):
         except Malformed as fault:
             self.fault = self.fault or fault
         self.changed()
-        return False
+        return self.half_open
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("ours" if exc is None else "reset")

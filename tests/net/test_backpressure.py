@@ -35,9 +35,9 @@ class Process:
         self._port = port
         self.clients: list[Client] = []
 
-    async def connect(self, receive_buffer: int | None = None) -> Client:
-        """A new client, which counts what it gets."""
-        client = await connect(self._port, kept=False, receive_buffer=receive_buffer)
+    async def connect(self, receive_buffer: int | None = None, *, kept: bool = False) -> Client:
+        """A new client, which only counts what it gets if it is not `kept`."""
+        client = await connect(self._port, kept=kept, receive_buffer=receive_buffer)
         self.clients.append(client)
         return client
 

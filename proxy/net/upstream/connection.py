@@ -16,7 +16,7 @@ from typing import cast
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
 from proxy.core.framing import Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
-from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close
+from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close, unsent_bytes
 from proxy.net.upstream.receiver import Raw, Receiver
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
@@ -110,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def unsent(self) -> int:
         """Bytes of the request that the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport else 0
+        return unsent_bytes(self._transport) if self._transport else 0
 
     def head(self) -> asyncio.Future[ResponseHead]:
         """The final response head, to be awaited. Errors: UpstreamError, or what was given to `fail`."""
