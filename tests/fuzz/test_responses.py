@@ -148,8 +148,9 @@ def _frames_twice(answer: reading.Message) -> bool:
 
 
 def _is_coded_for_transfer(answer: reading.Message) -> bool:
-    """Whether it has another transfer coding than `chunked` alone; which is refused whether or not a body follows."""
-    return answer.all(b"transfer-encoding") not in ([], [b"chunked"])
+    """Whether it has a transfer coding that is refused whether or not a body follows: not `chunked`, or in HTTP/1.0."""
+    codings = answer.all(b"transfer-encoding")
+    return codings not in ([], [b"chunked"]) or (bool(codings) and answer.version == 0)
 
 
 def _fields(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
