@@ -45,14 +45,10 @@ NOT_YET: dict[str, NotYet] = {
     "routes[].balance": NotYet("round_robin", "a route has one upstream"),
     "routes[].health": NotYet("its defaults", "upstreams are not checked"),
     "routes[].retry": NotYet("its defaults", "only a connection found dead is tried again, once"),
-    "routes[].stream.deliver": NotYet("bytes", "bytes leave as they arrive"),
-    "routes[].stream.heartbeat": NotYet("off", "no heartbeats are sent"),
-    "routes[].stream.on_break": NotYet("abort", "a broken stream is aborted"),
-    "routes[].stream.on_client_gone": NotYet("cancel", "the upstream request is cancelled"),
-    "routes[].stream.convert": NotYet("none", "streams keep their format"),
-    "routes[].stream.content_type": NotYet("null", "the upstream's Content-Type passes"),
+    "routes[].stream.on_client_gone": NotYet(
+        "cancel or drain", "nobody can come back to a stream", asks_nothing=lambda policy: policy != "keep"
+    ),
     "routes[].limits.concurrent": NotYet("off", "open exchanges are not counted"),
-    "routes[].limits.event": NotYet("1MiB", "bytes leave as they arrive"),
 }
 
 

@@ -22,7 +22,7 @@ from proxy.core.guard import Hosts
 from proxy.core.headers import NO_RULES, Rules
 from proxy.core.message import field
 from proxy.core.plan import Proxy
-from proxy.core.streams import StreamPolicy
+from proxy.core.streams import Heartbeat, StreamPolicy
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -107,7 +107,7 @@ def compiled_route(route: Route) -> routes.Route:
         rewrite_redirects=route.redirects == "rewrite",
         cookies=_cookies(route.cookies),
         websocket=route.websocket,
-        stream=StreamPolicy(route.stream.classify, decode=route.compression == "auto"),
+        stream=_stream_policy(route),
         close_on_refuse=route.stream.on_refuse == "close",
         timeouts=routes.Timeouts(
             connect=timeouts.connect,
@@ -120,8 +120,27 @@ def compiled_route(route: Route) -> routes.Route:
             tunnel_idle=timeouts.tunnel_idle,
         ),
         limits=routes.Limits(
-            request_head=limits.request_head, request_body=limits.request_body, response_head=limits.response_head
+            request_head=limits.request_head,
+            request_body=limits.request_body,
+            response_head=limits.response_head,
+            event=limits.event,
         ),
+    )
+
+
+def _stream_policy(route: Route) -> StreamPolicy:
+    stream = route.stream
+    beat = stream.heartbeat
+    return StreamPolicy(
+        stream.classify,
+        decode=route.compression == "auto",
+        whole=stream.deliver == "events",
+        heartbeat=Heartbeat(beat.every, beat.form, beat.early) if beat else None,
+        error_event=stream.on_break == "error-event",
+        reads_on=stream.on_client_gone == "drain",
+        to_events=stream.convert == "ndjson-to-sse",
+        content_type=stream.content_type.encode("ascii") if stream.content_type else None,
+        family=PRESETS[route.preset].dialect if route.preset else None,
     )
 
 

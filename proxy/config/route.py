@@ -315,6 +315,18 @@ class Route(RouteSettings, RouteMatch):
         "that knows its provider's address.",
     )
 
+    @field_validator("stream")
+    @classmethod
+    def _heard_early(cls, stream: Stream, info: ValidationInfo) -> Stream:
+        preset = info.data.get("preset")
+        if stream.heartbeat and stream.heartbeat.early and preset in (None, "gemini"):
+            raise wrong(
+                "false, as early heartbeats need a `preset` whose clients understand them",
+                found="true" if preset is None else "true with the preset gemini, whose clients bear no comments",
+                at=("heartbeat", "early"),
+            )
+        return stream
+
     @field_validator("upstream")
     @classmethod
     def _by_preset(cls, upstream: tuple[Upstream, ...], info: ValidationInfo) -> tuple[Upstream, ...]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from proxy.config.section import AlsoAs, OrOff, Section
-from proxy.config.values import DURATION_SCHEMA, Choice, Flag, Interval, Text, is_off
+from proxy.config.values import DURATION_SCHEMA, Choice, Flag, Interval, MediaType, is_off
 
 
 class Heartbeat(Section):
@@ -21,8 +21,8 @@ class Heartbeat(Section):
     )
     early: Flag = Field(
         default=False,
-        description="Whether heartbeats begin before the upstream has answered. The client then gets a 200 at once, "
-        "and a later failure can only be an event.",
+        description="Whether heartbeats may begin before the upstream has answered, for requests that ask for a "
+        "stream. The first one brings a 200 with it: a failure after that can only be an event. Needs a preset.",
     )
 
 
@@ -44,8 +44,8 @@ class Stream(Section):
     )
     deliver: Choice[Literal["bytes", "events"]] = Field(
         default="bytes",
-        description="`bytes`: whatever arrived leaves at once. `events`: only whole SSE events leave, for clients that "
-        "parse chunk by chunk.",
+        description="`bytes`: whatever arrived leaves at once. `events`: only whole events, or lines of JSON, leave, "
+        "each in a write of its own, for clients that parse chunk by chunk. Bytes and their order stay.",
     )
     heartbeat: OrOff[Annotated[Heartbeat, BeforeValidator(short_heartbeat), AlsoAs(DURATION_SCHEMA)]] = Field(
         default=None,
@@ -69,10 +69,12 @@ class Stream(Section):
     )
     convert: Choice[Literal["none", "ndjson-to-sse"]] = Field(
         default="none",
-        description="Turns one stream format into another: `ndjson-to-sse` makes one event of every line.",
+        description="Turns one stream format into another: `ndjson-to-sse` makes one event of every line of JSON.",
     )
-    content_type: Text | None = Field(
-        default=None, description="Replaces the Content-Type of the answer. `null`: the upstream's passes."
+    content_type: MediaType | None = Field(
+        default=None,
+        description="Replaces the Content-Type of successful answers, as for events sent as `text/plain`. `null`: the "
+        "upstream's passes.",
     )
 
 

@@ -159,6 +159,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _media_type(value: object) -> str:
+    if not isinstance(value, str) or not _MEDIA_TYPE.fullmatch(value):
+        raise wrong("a media type such as text/event-stream, perhaps with parameters")
+    return value
+
+
 def parse_instance(value: object) -> str:
     """A name that can stand in Via. Errors: PydanticCustomError for anything else.
 
@@ -265,6 +271,13 @@ CountLimit = Annotated[
     WithJsonSchema(_with_off(_COUNT_SCHEMA)),
 ]
 """A whole number from 1, or None for off."""
+
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ \t]*[!-~]+)*")
+
+MediaType = Annotated[
+    str, PlainValidator(_media_type), _written(str), WithJsonSchema({"type": "string", "pattern": "^[^/]+/[^/]+$"})
+]
+"""The value of a Content-Type."""
 
 Text = Annotated[str, PlainValidator(_text), _written(shown), WithJsonSchema({"type": "string", "minLength": 1})]
 """Text that is not empty and has no control characters; keeps what `${...}` must not show."""

@@ -8,12 +8,18 @@ import re
 from typing import NamedTuple
 
 from proxy.core import cors, framing, headers, message, streams
+from proxy.core.dialects.recognise import LINE_TYPES, framing_of, recognise
 from proxy.core.errors import ProxyError
-from proxy.core.framing import Body
+from proxy.core.framing import CLOSE_BODY, Body
 from proxy.core.message import Field, RequestHead, ResponseHead, field, members, values
 from proxy.core.plan import Forward
 from proxy.core.routes import Route
-from proxy.core.stages import CODINGS, Decode, Stage
+from proxy.core.stages import Stage, stages_of
+from proxy.core.stages.convert import LinesToEvents
+from proxy.core.stages.decode import CODINGS, Decode
+from proxy.core.stages.events import Whole
+from proxy.core.streams import EVENT_STREAM
+from proxy.core.watch import FRAMERS, Watch
 
 
 class Answer(NamedTuple):
@@ -25,14 +31,48 @@ class Answer(NamedTuple):
     body: Body
     stage: Stage | None = None
     stream: streams.Reason | None = None
+    watch: Watch | None = None
+    """What reads the stream; None for what is none, or cannot be read."""
+    injects: bool = False
+    """Whether anything may be put into the stream: a heartbeat, or an event that says that it broke."""
 
 
 def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
-    """The head and the stage for a response of the upstream.
+    """The head and the stages for a response of the upstream.
 
     Errors: none of its own; what is malformed was refused by `framing.of_response`.
     """
-    route, request, names = forward.route, forward.request, head.names
+    route, names = forward.route, head.names
+    fields = _for_client(forward, head)
+    has_body = upstream_body.framing != "none"
+    coded = has_body and b"content-encoding" in names
+    coding, converts = None, False
+    may_change = has_body and head.status // 100 == 2 and head.status != 206
+    if coded or may_change:
+        fields, coding, converts = _changed(forward, fields, coded, may_change, head.status)
+    stream = streams.classify(forward.request, fields, route.stream)
+    injects = may_change and route.stream.injects and not streams.forbids_transform(fields) and not _SIGNED & names
+    if stream:
+        fields = streams.hints(fields)
+    if route.response_rules is not headers.NO_RULES:
+        fields = route.response_rules.apply(fields)
+    body = framing.of_answer(forward.request, upstream_body, changed=coding is not None or converts)
+    if b"content-length" in names and (body.length is None or head.status == 204):
+        fields = [entry for entry in fields if entry[0] != b"content-length"]
+    if body.framing == "chunked":
+        fields.append(_CHUNKED)
+    stage, watch = None, None
+    injects = injects and body.framing in ("chunked", "close")
+    if coding or (may_change and not coded and (stream or _may_grow(forward.request))):
+        stage, watch = _read(forward, fields, coding, converts, injects)
+    return tuple.__new__(
+        Answer, (head.status, head.reason, fields, body, stage, stream, watch, injects and watch is not None)
+    )
+
+
+def _for_client(forward: Forward, head: ResponseHead) -> list[Field]:
+    """The fields that travel on, turned to who the client talks to."""
+    route, names = forward.route, head.names
     fields = headers.end_to_end(head.fields, headers.RESPONSE_DROPPED, names)
     if route.credential:
         fields = [entry for entry in fields if not entry[0].startswith(cors.PREFIX)]
@@ -41,23 +81,77 @@ def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
     if route.cookies and b"set-cookie" in names:
         fields = route.cookies.apply(fields)
     if route.cors:
+        fields = cors.merge(fields, cors.granted(route.cors, forward.request.first(b"origin")))
+    return fields
+
+
+def _changed(
+    forward: Forward, fields: list[Field], coded: bool, may_change: bool, status: int
+) -> tuple[list[Field], bytes | None, bool]:
+    """The fields of a body that is changed on its way, the coding to undo, and whether lines become events."""
+    policy = forward.route.stream
+    if may_change and policy.content_type is not None:
+        fields = headers.replace(fields, field(b"Content-Type", policy.content_type))
+    converts = may_change and policy.to_events and _is_lines(forward.request, fields)
+    coding = _decodable(forward, fields, converts) if coded and status != 206 else None
+    converts = converts and (coding is not None or not coded)
+    if coding or converts:
+        fields = _undone(fields)
+    if converts:
+        fields = headers.replace(fields, field(b"Content-Type", EVENT_STREAM))
+    return fields, coding, converts
+
+
+# What vouches for the bytes of a body: RFC 9530, RFC 9421.
+_SIGNED = frozenset({b"content-digest", b"repr-digest", b"signature"})
+
+
+def early(forward: Forward) -> Answer:
+    """The answer that begins before the upstream's: an event stream, with the fields that do not depend on it."""
+    route, request = forward.route, forward.request
+    fields = streams.hints([field(b"Content-Type", EVENT_STREAM)])
+    if route.cors:
         fields = cors.merge(fields, cors.granted(route.cors, request.first(b"origin")))
-    stream = streams.classify(request, fields, route.stream)
-    coding = None
-    if b"content-encoding" in names and upstream_body.framing != "none":
-        coding = _decodable(request, route, head, fields)
-        fields = _undone(fields) if coding else fields
-    if stream:
-        fields = streams.hints(fields)
-    if route.response_rules is not headers.NO_RULES:
-        fields = route.response_rules.apply(fields)
-    body = framing.of_answer(request, upstream_body, changed=coding is not None)
-    if b"content-length" in names and (body.length is None or head.status == 204):
-        fields = [entry for entry in fields if entry[0] != b"content-length"]
+    fields = route.response_rules.apply(fields)
+    body = framing.of_answer(request, CLOSE_BODY, changed=False)
     if body.framing == "chunked":
         fields.append(_CHUNKED)
-    stage = Decode(coding) if coding else None
-    return tuple.__new__(Answer, (head.status, head.reason, fields, body, stage, stream))
+    _, watch = _read(forward, fields, None, converts=False, exact=True)
+    return Answer(200, message.phrase(200), fields, body, None, "route", watch)
+
+
+def _read(
+    forward: Forward, fields: list[Field], coding: bytes | None, converts: bool, exact: bool
+) -> tuple[Stage | None, Watch | None]:
+    """The stages of a body, and what reads it on its way out."""
+    policy, limit = forward.route.stream, forward.route.limits.event
+    path = forward.lines.split(b" ", 2)[1].partition(b"?")[0]
+    cut = framing_of(streams.media_type(fields), path) if policy.classify != "never" else None
+    stages: list[Stage] = [Decode(coding)] if coding else []
+    if converts:
+        stages.append(LinesToEvents(limit))
+    if policy.whole and cut in ("sse", "lines"):
+        stages.append(Whole(FRAMERS[cut](limit)))
+    if cut is None:
+        return stages_of(stages), None
+    dialect = recognise(policy.family, "lines" if converts else cut, path)
+    return stages_of(stages), Watch(cut, dialect, limit, exact)
+
+
+def _may_grow(request: RequestHead) -> bool:
+    """Whether the answer may be an array that grows, which is no stream by its type."""
+    return b":streamGenerateContent" in request.target
+
+
+def _is_lines(request: RequestHead, fields: list[Field]) -> bool:
+    """Whether a body holds lines of JSON, as far as its type tells.
+
+    What is labelled as one JSON text may be just that, and is taken for lines only where the client asks for events.
+    """
+    media_type = streams.media_type(fields)
+    if media_type == b"application/json":
+        return streams.accepts_events(request)
+    return media_type in LINE_TYPES or media_type in (b"", b"text/plain", b"application/octet-stream")
 
 
 def interim(head: ResponseHead) -> list[Field]:
@@ -142,14 +236,16 @@ def _ours(path: bytes, route: Route) -> bytes | None:
     return path
 
 
-def _decodable(request: RequestHead, route: Route, head: ResponseHead, fields: list[Field]) -> bytes | None:
+def _decodable(forward: Forward, fields: list[Field], converts: bool) -> bytes | None:
     """The coding to undo: one known coding on an event stream, if nobody objects. None leaves body and label alone."""
-    if streams.media_type(fields) != streams.EVENT_STREAM or not route.stream.decode or head.status == 206:
+    is_stream = converts or streams.media_type(fields) == EVENT_STREAM
+    if not is_stream or not forward.route.stream.decode:
         return None
     codings = members(values(fields, b"content-encoding"))
     if len(codings) != 1 or codings[0] not in CODINGS:
         return None
-    return None if streams.forbids_transform(fields) or streams.refuses_identity(request) else codings[0]
+    objects = streams.forbids_transform(fields) or streams.refuses_identity(forward.request)
+    return None if objects else codings[0]
 
 
 # What describes the coded bytes: RFC 9110 section 8, RFC 9530.

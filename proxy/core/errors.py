@@ -7,7 +7,7 @@
     └── OwnError         our own fault, or our configuration                    500, 502 for a loop, 503
 
 Foreign exceptions become these where they are met, once for each library: in `net.server` and `net.upload` (aiohttp),
-`net.upstream.dial` (OSError, ssl), `net.upstream.response` (httptools) and `core.stages` (the codings).
+`net.upstream.dial` (OSError, ssl), `net.upstream.response` (httptools) and `core.stages.decode` (the codings).
 Source: RFC 9209 section 2.3 for the tokens and their recommended statuses.
 """
 
@@ -290,6 +290,14 @@ class TotalTimeout(UpstreamTimeout):
     token = "http_response_timeout"
     log_code = "total_timeout"
     message = "The exchange took longer than timeouts.total."
+
+
+class StreamRefused(UpstreamError):
+    """The upstream answered with no stream when one had begun already, for the sake of early heartbeats."""
+
+    token = "http_protocol_error"
+    log_code = "stream_refused"
+    message = "The upstream answered with no stream."
 
 
 class TunnelIdle(UpstreamTimeout):

@@ -6,6 +6,7 @@ Times are seconds of a monotonic clock; the moment of the start is also kept as 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from proxy.core.dialects import Usage, Verdict
 from proxy.core.errors import (
     ClientGone,
     ClientStalled,
@@ -28,8 +29,13 @@ Outcome = Literal[
 ]
 
 
+Side = Literal["upstream", "client"]
 Phase = Literal["plan", "upload", "waiting", "body"]
 """Deciding; connecting and sending the request; waiting for the answer's head; the answer's body."""
+
+
+STALL_S = 1.0
+"""A wait of that many seconds is worth a word."""
 
 
 @dataclass(slots=True)
@@ -63,6 +69,25 @@ class Exchange:
     """Body bytes of the response that were handed to the client's connection."""
     max_gap: float = 0.0
     """The longest silence of the upstream between two reads of the body, in seconds."""
+    max_stall: float = 0.0
+    """The longest time for which the client took nothing of what was there for it, in seconds."""
+    dialect: str = ""
+    """What the stream speaks; empty for what is no stream of frames."""
+    events: int = 0
+    """Frames of the stream that a client acts on."""
+    first_event_at: float | None = None
+    first_token_at: float | None = None
+    """When output of a model began: an event that says no more than who speaks is none."""
+    usage: Usage | None = None
+    verdict: Verdict | None = None
+    """What became of the answer by its dialect; None for what is no stream of frames."""
+    limited: bool = False
+    """Whether the answer is complete but was cut off by a limit on its length."""
+    oversized: bool = False
+    """Whether an event was over `limits.event`, and passed without being read or held."""
+    heartbeats: int = 0
+    read_on: bool = False
+    """Whether the upstream was read on after the client had gone."""
 
     @property
     def phase(self) -> Phase | None:
@@ -74,6 +99,21 @@ class Exchange:
         if self.sent_at is not None:
             return "waiting"
         return "upload" if self.attempts else "plan"
+
+    @property
+    def stalled_on(self) -> Side | None:
+        """Who was waited for longest inside the body, if anybody was for a second."""
+        if self.outcome in ("client_stalled", "upstream_timeout"):
+            return "client" if self.outcome == "client_stalled" else "upstream"
+        if max(self.max_gap, self.max_stall) < STALL_S:
+            return None
+        return "client" if self.max_stall >= self.max_gap else "upstream"
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Tokens of output for each second from the first one on."""
+        output, begun, last = self.usage.output if self.usage else None, self.first_token_at, self.last_byte_at
+        return None if output is None or begun is None or last is None or last <= begun else output / (last - begun)
 
     def failed(self, error: ProxyError) -> None:
         """Writes down what went wrong and whose doing it was; the first failure counts, the others follow from it."""

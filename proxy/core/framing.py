@@ -23,7 +23,7 @@ class Body(NamedTuple):
 NO_BODY = Body("none")
 EMPTY_BODY = Body("none", 0)
 _CHUNKED = Body("chunked")
-_CLOSE = Body("close")
+CLOSE_BODY = Body("close")
 
 
 def of_request(request: RequestHead) -> Body:
@@ -66,14 +66,14 @@ def of_response(method: bytes, head: ResponseHead) -> Body:
         return NO_BODY if length is None else Body("none", length)
     if coded:
         return _CHUNKED
-    return _CLOSE if length is None else tuple.__new__(Body, ("length", length))
+    return CLOSE_BODY if length is None else tuple.__new__(Body, ("length", length))
 
 
 def of_answer(request: RequestHead, upstream: Body, changed: bool) -> Body:
     """How our body for the client ends: as short a promise as holds. An HTTP/1.0 client never gets chunked."""
     if upstream.framing == "none" or (upstream.framing == "length" and not changed):
         return upstream
-    return _CHUNKED if request.version >= (1, 1) else _CLOSE
+    return _CHUNKED if request.version >= (1, 1) else CLOSE_BODY
 
 
 def told(body: Body) -> bytes:

@@ -96,6 +96,7 @@ class Limits:
     request_head: int | None = 32 * 1024
     request_body: int | None = None
     response_head: int | None = 64 * 1024
+    event: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

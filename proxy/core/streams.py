@@ -32,12 +32,42 @@ Reason = Literal["type", "accept", "route"]
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Signs of life in a silent event stream, after that many seconds and every so many then.
+
+    `form` is that of a comment: auto, block or line. `early` is whether they may begin before the upstream answered.
+    """
+
+    every_s: float
+    form: str = "auto"
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StreamPolicy:
     """How a route treats streams; the keys of `stream:` in the configuration."""
 
     classify: Classify = "auto"
     decode: bool = True
     """False is `compression: pass`: Accept-Encoding stays the client's and nothing is decoded."""
+    whole: bool = False
+    """Whether only whole frames leave: `deliver: events`."""
+    heartbeat: Heartbeat | None = None
+    error_event: bool = False
+    """Whether a stream that breaks ends with an event that says so: `on_break: error-event`."""
+    reads_on: bool = False
+    """Whether the upstream is read on for its usage when the client has gone: `on_client_gone: drain`."""
+    to_events: bool = False
+    """Whether lines of JSON become events: `convert: ndjson-to-sse`."""
+    content_type: bytes | None = None
+    """What the Content-Type of a successful answer is replaced with."""
+    family: str | None = None
+    """The family of dialects that the route's preset speaks."""
+
+    @property
+    def injects(self) -> bool:
+        """Whether anything may be put into a stream."""
+        return self.heartbeat is not None or self.error_event
 
 
 def media_type(fields: Fields | list[Field]) -> bytes:

@@ -49,9 +49,33 @@ def fields(exchange: Exchange) -> dict[str, Value]:
         "bytes_in": exchange.bytes_in,
         "bytes_out": exchange.bytes_out,
         "max_gap_ms": round(exchange.max_gap * 1000, 1),
+        **_of_stream(exchange),
         "upstream": exchange.upstream or None,
         "attempts": exchange.attempts,
         "request_id": exchange.request_id,
+    }
+
+
+def _of_stream(exchange: Exchange) -> dict[str, Value]:
+    """What is known of a stream by its frames; None is unknown."""
+    usage = exchange.usage
+    per_second = exchange.tokens_per_s
+    return {
+        "stalled_on": exchange.stalled_on,
+        "dialect": exchange.dialect or None,
+        "events": exchange.events if exchange.dialect else None,
+        "first_event_ms": _milliseconds(exchange.started, exchange.first_event_at),
+        "first_token_ms": _milliseconds(exchange.started, exchange.first_token_at),
+        "input_tokens": usage.input if usage else None,
+        "output_tokens": usage.output if usage else None,
+        "cached_tokens": usage.cached if usage else None,
+        "reasoning_tokens": usage.reasoning if usage else None,
+        "tokens_per_s": None if per_second is None else round(per_second, 1),
+        "verdict": exchange.verdict,
+        "limited": exchange.limited or None,
+        "heartbeats": exchange.heartbeats or None,
+        "oversized": exchange.oversized or None,
+        "read_on": exchange.read_on or None,
     }
 
 
@@ -83,9 +107,16 @@ def text_line(exchange: Exchange) -> str:
         f"{f' ttfb_ms={ttfb_ms}' if ttfb_ms else ''}"
         f" duration_ms={(ex.ended - started) * 1000:.1f} bytes_in={ex.bytes_in} bytes_out={ex.bytes_out}"
         f" max_gap_ms={f'{ex.max_gap * 1000:.1f}' if ex.max_gap else '0.0'}"
+        f"{_stream_text(ex) if ex.dialect or ex.stalled_on else ''}"
         f"{f' upstream={ex.upstream}' if ex.upstream else ''}"
         f" attempts={ex.attempts} request_id={ex.request_id}"
     )
+
+
+def _stream_text(exchange: Exchange) -> str:
+    """What a text line says of a stream."""
+    told = ((key, value) for key, value in _of_stream(exchange).items() if value is not None)
+    return "".join([f" {key}={'true' if value is True else value}" for key, value in told])
 
 
 # The same few come again and again; bounded, as anybody can send others.

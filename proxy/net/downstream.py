@@ -5,6 +5,7 @@ names and adds fields of its own. `SENT` and `SENT_CLOSE` then tell aiohttp that
 """
 
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
@@ -134,6 +135,30 @@ class HeadSink(Sink):
         self.flush_head()
 
 
+class Nowhere(Sink):
+    """For an answer whose client has gone; `full` is called when it has taken `limit` bytes."""
+
+    __slots__ = ("_full", "_left")
+
+    def __init__(self, limit: int, full: Callable[[], None]) -> None:
+        self._left = limit
+        self._full = full
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Counts."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._full()
+
+    def finish(self, data: bytes, trailers: bytes = b"") -> None:
+        """Nothing: nobody is told."""
+
+    def unsent(self) -> int:
+        """Nothing is ever unsent."""
+        return 0
+
+
 _SINKS = {"none": HeadSink, "chunked": ChunkedSink, "length": Sink, "close": Sink}
 
 
@@ -206,7 +231,7 @@ class Client:
         transport = self._transport
         if transport is None or not self.connected:
             raise ClientGone
-        status, reason, fields, (framing, _), _, _ = answer
+        status, reason, fields, (framing, _), _, _, _, _ = answer
         ours = []
         if first(fields, b"date") is None:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us

@@ -20,6 +20,8 @@ from proxy.core.routes import Route
 from proxy.core.upgrade import switched
 from proxy.net.deadlines import Deadlines, Watched
 from proxy.net.downstream import Client
+from proxy.net.heartbeat import Early, Pulse
+from proxy.net.life import Aftermath, Life
 from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
 from proxy.net.tap import Tap
@@ -41,6 +43,7 @@ class Handler:
         self._trusts_peers = proxy.trusted != NOBODY
         self._upstreams = upstreams
         self._tap = tap
+        self._aftermath = Aftermath(self._end)
         self.clients: set[Client] = set()
         """Requests being served."""
         self._draining = False
@@ -77,7 +80,8 @@ class Handler:
                 client.connection.tail.watch(self._upstreams.sweeper, self._tail_s)
             if self._quiet is not None and not self.clients:
                 self._quiet.set()
-            self._end(exchange)
+            if not exchange.read_on:
+                self._end(exchange)
         return client.sent
 
     def refuse_malformed(self, request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
@@ -115,6 +119,7 @@ class Handler:
     def abort_all(self) -> None:
         """Ends every exchange that is still open, so that each client can tell."""
         self._ending = True
+        self._aftermath.cancel()
         for client in tuple(self.clients):
             client.abort()
 
@@ -144,34 +149,41 @@ class Handler:
         clocks = Deadlines(route.timeouts, exchange.started)
         upload = Upload(forward, client.body, clocks, exchange)
         call = Call(self._upstreams.pool(route.upstream.origin), forward, upload, clocks, exchange, client.interim)
-        relay = None
+        life = Life(self._upstreams.sweeper, clocks, call)
+        beat, early, taken = route.stream.heartbeat, None, False
         clocks.expire = call.fail
-        self._upstreams.sweeper.add(clocks)
+        if beat is not None and beat.early:
+            early = Early(client, forward, beat, upload, exchange)
+            life.watch(early)
         try:
             connection, head = await call.open()
             exchange.head_at = connection.head_at
             if head.status == 101:
-                self._upstreams.sweeper.discard(clocks)
+                life.unwatch()
                 await self._tunnel(client, call.hand_over(), head, route, exchange)
                 return
             decided = answer(forward, head, connection.body)
+            sink = early.follow(decided) if early is not None else None
             exchange.status, exchange.stream = decided.status, decided.stream or ""
-            relay = Relay(client, connection, forward, clocks, exchange)
+            relay = life.relay = Relay(client, connection, forward, clocks, exchange)
             clocks.expire = relay.expire
-            relay.start(client.start(decided), decided.stage)
+            relay.start(sink or client.start(decided), decided)
+            if beat is not None:
+                life.watch(Pulse(relay, beat) if decided.injects else None)
             if not relay.finished:
                 await relay.wait()
         except ProxyError as error:
+            if early is not None and life.relay is None:
+                early.fail(error)
             self._fail(client, exchange, error, route)
         except asyncio.CancelledError:
-            call.abandon()
+            taken = life.relay is not None and life.relay.reads_on and self._aftermath.take(life, exchange)
+            if not taken:
+                call.abandon()
             raise
         finally:
-            if relay is not None:
-                relay.close()
-            self._upstreams.sweeper.discard(clocks)
-            clocks.release()
-            call.close()
+            if not taken:
+                life.end()
 
     async def _tunnel(
         self, client: Client, connection: Connection, head: ResponseHead, route: Route, exchange: Exchange

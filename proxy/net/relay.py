@@ -8,14 +8,15 @@ import asyncio
 import logging
 import time
 
-from proxy.core.answer import trailers
-from proxy.core.errors import ClientStalled, OwnError, ProxyError
+from proxy.core.answer import Answer, trailers
+from proxy.core.errors import ClientGone, ClientStalled, OwnError, ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
 from proxy.core.stages import Stage
+from proxy.core.watch import Watch
 from proxy.net.deadlines import Deadlines
-from proxy.net.downstream import Client, Sink
+from proxy.net.downstream import Client, Nowhere, Sink
 from proxy.net.upstream.connection import Connection
 
 log = logging.getLogger("proxy")
@@ -23,6 +24,8 @@ log = logging.getLogger("proxy")
 FAULT = "request %s failed in the proxy itself"
 # What one stream may unfold to in one turn of the loop, before others have theirs.
 TURN_BYTES = 256 * 1024
+# How much of an answer is read on for a client that has gone.
+READ_ON_BYTES = 16 * 1024 * 1024
 
 
 class Relay:
@@ -37,10 +40,13 @@ class Relay:
         "_exchange",
         "_finished",
         "_forward",
+        "_gone",
         "_held",
+        "_injects",
         "_last",
         "_sink",
         "_stage",
+        "_watch",
     )
 
     def __init__(
@@ -53,17 +59,20 @@ class Relay:
         self._exchange = exchange
         self._sink: Sink
         self._stage: Stage | None = None
+        self._watch: Watch | None = None
+        self._injects = False
+        self._gone = False
         self._held = False
         self._last = False
         self._finished = False
         self._error: ProxyError | None = None
         self._done: asyncio.Future[None] | None = None
 
-    def start(self, sink: Sink, stage: Stage | None) -> None:
+    def start(self, sink: Sink, answer: Answer) -> None:
         """Sends the head now, with what there is of the body."""
-        self._sink, self._stage = sink, stage
+        self._sink, self._stage, self._watch, self._injects = sink, answer.stage, answer.watch, answer.injects
         client, clocks, connection = self._client.connection, self._clocks, self._connection
-        clocks.body_since = self._heard_at
+        clocks.body_since = lambda: connection.last_read_at
         clocks.first_byte_since = connection.last_read_at
         client.relay = self
         if client.tail is not None:
@@ -89,14 +98,27 @@ class Relay:
         return self._finished and self._error is None
 
     def close(self) -> None:
-        """Listens no more to the client's connection."""
+        """Listens no more to the client's connection, and writes down what was learnt of the stream."""
         self._client.connection.relay = None
-
-    def _heard_at(self) -> float:
-        return self._connection.last_read_at
+        exchange, watch = self._exchange, self._watch
+        if exchange.outcome != "complete" and exchange.last_byte_at is not None and not self._clocks.client_write_since:
+            exchange.max_gap = max(exchange.max_gap, time.monotonic() - exchange.last_byte_at)
+        if watch is None:
+            return
+        self._watch = None
+        watch.close()
+        dialect = watch.dialect
+        exchange.dialect, exchange.events, exchange.oversized = dialect.name, watch.events, watch.oversized
+        exchange.first_event_at, exchange.first_token_at = watch.first_event_at, watch.first_token_at
+        exchange.usage = dialect.usage if dialect.usage else None
+        exchange.limited = dialect.limited
+        ended_well = self._finished and self._error is None
+        of_upstream = self._error is not None and self._error.side == "upstream"
+        is_told = ended_well or of_upstream or dialect.ended or dialect.failed  # a client that leaves tells nothing
+        exchange.verdict = watch.verdict(ended_well) if is_told else "unknown"
 
     def receive(self, data: bytes, last: bool) -> None:
-        """One read of the upstream. Runs once per event: counters, one write."""
+        """One read of the upstream. Runs once per event: counters, one write, and only then a look at it."""
         exchange = self._exchange
         now = self._connection.last_read_at
         previous, exchange.last_byte_at = exchange.last_byte_at, now
@@ -109,21 +131,38 @@ class Relay:
             if self._stage is not None:
                 self._last = last
                 self._through(self._stage, data)
-            elif last:
-                exchange.bytes_out += len(data)
+                return
+            exchange.bytes_out += len(data)
+            if last:
                 self._sink.finish(data, self._trailers())
                 self._end()
             else:
-                exchange.bytes_out += len(data)
                 self._sink.write(data)
+            if self._watch is not None:
+                self._look(data)
         except Exception:  # else the loop would take it for the transport's
             log.exception(FAULT, self._exchange.request_id)
             self._fault()
+
+    def _look(self, data: bytes) -> None:
+        """Gives the watch its copy of what was sent; what it cannot bear is its own matter."""
+        try:
+            if self._watch is not None:
+                self._watch.feed(data, self._connection.last_read_at)
+        except Exception:
+            self._watch = None
+            log.exception("the stream of request %s is not read any more", self._exchange.request_id)
 
     def _trailers(self) -> bytes:
         """The lines of the trailer section, if there is one."""
         found = self._connection.trailers
         return field_lines(trailers(self._forward, *found)) if found else b""
+
+    def _send(self, piece: bytes) -> None:
+        """Sends what came out of a stage."""
+        self._exchange.bytes_out += len(piece)
+        self._sink.write(piece)
+        self._look(piece)
 
     def _through(self, stage: Stage, data: bytes) -> None:
         """Feeds the stage and sends its pieces, until it wants input, the client is full, or others have waited."""
@@ -133,11 +172,10 @@ class Relay:
             while True:
                 if piece:
                     sent_bytes += len(piece)
-                    self._exchange.bytes_out += len(piece)
-                    self._sink.write(piece)
+                    self._send(piece)
                 if not stage.more():
                     break
-                if self._client.connection.writing_paused:
+                if self._is_full:
                     self._held = True
                     return
                 if sent_bytes >= TURN_BYTES:
@@ -150,9 +188,15 @@ class Relay:
                 rest = stage.flush()
                 self._exchange.bytes_out += len(rest)
                 self._sink.finish(rest, self._trailers())
+                self._look(rest)
                 self._end()
         except ProxyError as error:
             self.failed(error)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the client has to catch up first; nobody waits for one that has gone."""
+        return self._client.connection.writing_paused and not self._gone
 
     def _fault(self) -> None:
         """Something unforeseen: the exchange ends, with an answer if nothing of one has left."""
@@ -171,8 +215,39 @@ class Relay:
         self._exchange.failed(error)  # now: the abort ends the connection, and with it the task that would say so
         if self._client.connected:
             self._sink.flush_head()
+            self._end_early(error)
         self._client.abort(at_once=isinstance(error, ClientStalled))
         self._finish()
+
+    def _end_early(self, error: ProxyError) -> None:
+        """Sends the event that says that the stream broke, where the route wants one and there is a place for it.
+
+        What a stage holds of an unfinished frame is dropped then, as every parser would drop it; else it still leaves.
+        """
+        event = None
+        if self._injects and self._forward.route.stream.error_event and error.side == "upstream" and self._watch:
+            event = self._watch.error_event()
+        rest = event or (self._stage.held() if self._stage is not None else b"")
+        if rest:
+            self._exchange.bytes_out += len(rest)
+            self._sink.write(rest)
+
+    def beat(self, form: str) -> bool:
+        """Sends a heartbeat if there is a place for one now; whether it did."""
+        if self._finished or self._gone or self._held or self._is_full or self._watch is None or not self._injects:
+            return False
+        heartbeat = self._watch.heartbeat(form)
+        if heartbeat is None:
+            return False
+        self._exchange.heartbeats += 1
+        self._exchange.bytes_out += len(heartbeat)
+        self._sink.write(heartbeat)
+        return True
+
+    @property
+    def heard_at(self) -> float:
+        """When the upstream was last heard."""
+        return self._connection.last_read_at
 
     def expire(self, error: ProxyError) -> None:
         """A deadline has passed: ends both sides."""
@@ -180,8 +255,41 @@ class Relay:
         self._connection.fail(error)
 
     def client_lost(self) -> None:
-        """Nobody reads any more: nothing more is taken from the upstream, or written to a transport that is gone."""
+        """Nobody reads any more: nothing more is taken from the upstream, unless its usage is wanted."""
+        if self._gone:
+            return
+        if not self.reads_on:
+            self._connection.close()
+            return
+        self._gone = True
+        self._sink = Nowhere(READ_ON_BYTES, self._enough)
+        self._clocks.client_write_since = None
+        self._go_on()
+
+    def _enough(self) -> None:
+        """Ends the reading on."""
+        self._error = ClientGone()
         self._connection.close()
+        self._finish()
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether the upstream is read on although the client has gone: the answer may still tell what it cost."""
+        watch = self._watch
+        return self._gone or (
+            self._forward.route.stream.reads_on
+            and watch is not None
+            and not (watch.dialect.ended and watch.dialect.usage)
+            and self._connection.request_sent
+            and not self._finished
+            and not self._client.connected
+        )
+
+    async def read_on(self) -> None:
+        """Returns when the upstream has said all for which it is read on."""
+        if not self._finished:
+            self._done = asyncio.get_running_loop().create_future()
+            await self._done
 
     def pause(self) -> None:
         """The client's buffer is full: nothing more is read for it."""
@@ -191,13 +299,16 @@ class Relay:
 
     def resume(self) -> None:
         """The client has caught up."""
+        now, since = time.monotonic(), self._clocks.client_write_since
+        if since is not None:
+            self._exchange.max_stall = max(self._exchange.max_stall, now - since)
         self._clocks.client_write_since = None
-        self._exchange.last_byte_at = time.monotonic()  # the silence was not the upstream's
+        self._exchange.last_byte_at = now  # the silence was not the upstream's
         self._go_on()
 
     def _go_on(self) -> None:
         """Sends what a stage still holds, and reads on when that is all."""
-        if self._finished or self._client.connection.writing_paused or not self._client.connected:
+        if self._finished or self._is_full or not (self._client.connected or self._gone):
             return
         try:
             if self._held and self._stage is not None:
@@ -206,7 +317,7 @@ class Relay:
         except Exception:  # else the loop would take it for the transport's
             log.exception(FAULT, self._exchange.request_id)
             self._fault()
-        if self._finished or self._held or self._client.connection.writing_paused:
+        if self._finished or self._held or self._is_full:
             return
         if self._last:
             self._end()
@@ -216,7 +327,7 @@ class Relay:
     def _end(self) -> None:
         """All bytes are with the client's connection; a client that is far behind is waited for."""
         self._last = True
-        if not self._client.connection.writing_paused:
+        if not self._is_full:
             self._finish()
 
     def _finish(self) -> None:

@@ -4,6 +4,7 @@ A body that is there already leaves with the head in one write and needs no task
 """
 
 import asyncio
+import re
 import time
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from aiohttp.streams import StreamReader
 from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Forward
+from proxy.core.streams import accepts_events
 from proxy.net.deadlines import Deadlines
 from proxy.net.upstream.connection import Connection
 
@@ -22,7 +24,7 @@ REPLAY_BYTES = 64 * 1024
 class Upload:
     """One request body. `send` may be called again for another connection while `replayable`."""
 
-    __slots__ = ("_body", "_clocks", "_exchange", "_forward", "_task", "_whole")
+    __slots__ = ("_body", "_clocks", "_exchange", "_forward", "_seen", "_task", "_whole", "asks_to_stream")
 
     def __init__(self, forward: Forward, body: StreamReader, clocks: Deadlines, exchange: Exchange) -> None:
         self._forward = forward
@@ -31,6 +33,11 @@ class Upload:
         self._exchange = exchange
         self._task: asyncio.Task[None] | None = None
         self._whole: bytes | None = b"" if forward.body.framing == "none" else None
+        beat = forward.route.stream.heartbeat
+        self._seen = b"" if beat is not None and beat.early else None
+        """The last bytes of the body, where it is asked what they say."""
+        self.asks_to_stream = self._seen is not None and accepts_events(forward.request)
+        """Whether the request asks for a stream, in Accept or in its body; known only where heartbeats may be early."""
 
     @property
     def replayable(self) -> bool:
@@ -70,6 +77,10 @@ class Upload:
         return data
 
     def _count(self, data: bytes) -> None:
+        if self._seen is not None and not self.asks_to_stream:
+            seen = self._seen + data
+            self.asks_to_stream = _ASKS.search(seen) is not None
+            self._seen = seen[-_ASKS_BYTES:]
         self._exchange.bytes_in += len(data)
         limit = self._forward.route.limits.request_body
         if limit is not None and self._exchange.bytes_in > limit:
@@ -110,6 +121,10 @@ class Upload:
             connection.fail(error)
         except (web.RequestPayloadError, OSError) as error:
             connection.fail(_mapped(error))
+
+
+# How every LLM API is asked to stream, and the most bytes of it that one read may leave to the next.
+_ASKS, _ASKS_BYTES = re.compile(rb'"stream"\s{0,8}:\s{0,8}true'), 32
 
 
 def _mapped(error: Exception) -> ProxyError:

@@ -39,37 +39,13 @@ ASKED = {
         "retry: {attempts: 2, on: [connect, 503]}",
         "its defaults (retry is not available yet: only a connection found dead is tried again, once)",
     ),
-    "routes[].stream.deliver": (
-        "stream: {deliver: events}",
-        "bytes (stream.deliver is not available yet: bytes leave as they arrive)",
-    ),
-    "routes[].stream.heartbeat": (
-        "stream: {heartbeat: 15s}",
-        "off (stream.heartbeat is not available yet: no heartbeats are sent)",
-    ),
-    "routes[].stream.on_break": (
-        "stream: {on_break: error-event}",
-        "abort (stream.on_break is not available yet: a broken stream is aborted)",
-    ),
     "routes[].stream.on_client_gone": (
         "stream: {on_client_gone: keep}",
-        "cancel (stream.on_client_gone is not available yet: the upstream request is cancelled)",
-    ),
-    "routes[].stream.convert": (
-        "stream: {convert: ndjson-to-sse}",
-        "none (stream.convert is not available yet: streams keep their format)",
-    ),
-    "routes[].stream.content_type": (
-        "stream: {content_type: text/event-stream}",
-        "null (stream.content_type is not available yet: the upstream's Content-Type passes)",
+        "cancel or drain (stream.on_client_gone is not available yet: nobody can come back to a stream)",
     ),
     "routes[].limits.concurrent": (
         "limits: {concurrent: 5}",
         "off (limits.concurrent is not available yet: open exchanges are not counted)",
-    ),
-    "routes[].limits.event": (
-        "limits: {event: 2MiB}",
-        "1MiB (limits.event is not available yet: bytes leave as they arrive)",
     ),
 }
 

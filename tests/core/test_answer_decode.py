@@ -8,7 +8,7 @@ from proxy.core.answer import Answer
 from proxy.core.framing import Framing
 from proxy.core.headers import Rules
 from proxy.core.message import field
-from proxy.core.stages import Decode
+from proxy.core.stages.decode import Decode
 from proxy.core.streams import StreamPolicy
 from tests.core.samples import answered, lines, request, response
 

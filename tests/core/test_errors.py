@@ -38,6 +38,7 @@ TABLE = {
     "TransferCodingUnknown": ("upstream", 502, "http_response_transfer_coding", False),
     "ContentCodingBroken": ("upstream", 502, "http_response_content_coding", False),
     "UpgradeFailed": ("upstream", 502, "http_upgrade_failed", False),
+    "StreamRefused": ("upstream", 502, "http_protocol_error", False),
     "TunnelIdle": ("upstream", 504, "connection_read_timeout", False),
     "BodyTimeout": ("upstream", 504, "connection_read_timeout", False),
     "FirstByteTimeout": ("upstream", 504, "connection_read_timeout", False),

@@ -33,12 +33,18 @@ OUTCOMES = {
     "TransferCodingUnknown": "upstream_aborted",
     "ContentCodingBroken": "upstream_aborted",
     "UpgradeFailed": "upstream_aborted",
+    "StreamRefused": "upstream_aborted",
     "TunnelIdle": "tunnel_closed",
 }
 
 
 # Where the token says less: every deadline has a code of its own. T1.
-CODES = {"FirstByteTimeout": "first_byte_timeout", "TotalTimeout": "total_timeout", "TunnelIdle": "tunnel_idle"}
+CODES = {
+    "FirstByteTimeout": "first_byte_timeout",
+    "TotalTimeout": "total_timeout",
+    "TunnelIdle": "tunnel_idle",
+    "StreamRefused": "stream_refused",
+}
 
 
 def begun(**changes: typing.Any) -> Exchange:

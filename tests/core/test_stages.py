@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import ContentCodingBroken
-from proxy.core.stages import CODINGS, PIECE_BYTES, Decode
+from proxy.core.stages import PIECE_BYTES
+from proxy.core.stages.decode import CODINGS, Decode
 
 if sys.version_info >= (3, 14):
     from compression import zstd

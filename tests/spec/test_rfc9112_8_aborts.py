@@ -304,8 +304,8 @@ def at_fault(*_: object) -> None:
 FAULTS = {
     "plan": ("proxy.net.planner.plan", 500),
     "answer": ("proxy.net.handler.answer", 500),
-    "decoding, with the head": ("proxy.core.stages.Decode.feed", 500),
-    "decoding, later": ("proxy.core.stages.Decode.feed", 200),
+    "decoding, with the head": ("proxy.core.stages.decode.Decode.feed", 500),
+    "decoding, later": ("proxy.core.stages.decode.Decode.feed", 200),
     "writing": ("proxy.net.downstream.ChunkedSink.write", 200),
     "answer, client gone": ("proxy.net.handler.answer", 0),
 }

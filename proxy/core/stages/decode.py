@@ -1,8 +1,4 @@
-"""Stages change the bytes of a stream on their way; a plain route has none.
-
-A stage is fed what arrived and gives back what may leave, never more than `PIECE_BYTES` a call: a small input can
-unfold to a huge output, and the relay has to be able to stop in between when the client reads slowly.
-"""
+"""Undoing a content coding as the bytes arrive. Source: RFC 9110 section 8.4."""
 
 import sys
 import zlib
@@ -12,26 +8,12 @@ from typing import Any, Protocol
 import brotli
 
 from proxy.core.errors import ContentCodingBroken
+from proxy.core.stages import PIECE_BYTES
 
 if sys.version_info >= (3, 14):  # pragma: no cover - which one is a matter of the interpreter
     from compression import zstd
 else:  # pragma: no cover
     from backports import zstd
-
-PIECE_BYTES = 64 * 1024
-
-
-class Stage(Protocol):
-    """One change to a body, incremental: any cutting of the input gives the same output."""
-
-    def feed(self, data: bytes) -> bytes:
-        """What may leave now. While `more()`, only `b""` may be fed. Errors: ContentCodingBroken."""
-
-    def more(self) -> bool:
-        """Whether another piece is ready without further input."""
-
-    def flush(self) -> bytes:
-        """What is left at the end of the input. Errors: ContentCodingBroken if the input ended inside its coding."""
 
 
 class Coding(Protocol):
@@ -159,4 +141,8 @@ class Decode:
         """Nothing is ever held back; the end has to be the coding's own."""
         if self._begun and not self._member.ended:
             raise ContentCodingBroken
+        return b""
+
+    def held(self) -> bytes:
+        """Nothing that is decoded is held."""
         return b""

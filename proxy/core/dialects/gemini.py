@@ -1,0 +1,72 @@
+"""Google's generateContent streams, as events or as one growing array. Source: their API reference and SDKs."""
+
+import re
+
+from proxy.core.dialects import BROKEN, Dialect, Verdict, at, event, items, load
+
+
+class Gemini(Dialect):
+    """No frame says that it is the last one: a `finishReason` does, together with a body that ends as it should.
+
+    Google's own clients are strict: a comment, or an end of a line of another kind, and they hear nothing more.
+    """
+
+    __slots__ = ()
+
+    name = "gemini"
+    MARKS = (re.compile(rb'"finishReason"'), re.compile(rb'"error"'), re.compile(rb'"promptFeedback"'))
+    LAST = re.compile(rb'"usageMetadata"')
+    TAKES_COMMENTS = False
+
+    def see(self, name: str, text: str) -> None:
+        """Reads a response object."""
+        said = load(text)
+        if "error" in said:
+            self.failed = True
+        if at(said, "promptFeedback", "blockReason"):
+            self.ended = True
+        for candidate in items(said.get("candidates")):
+            reason = at(candidate, "finishReason")
+            self.ended = self.ended or bool(reason)
+            self.limited = self.limited or reason == "MAX_TOKENS"
+            parts = items(at(candidate, "content", "parts"))
+            self.begun = self.begun or any(at(part, "text") or at(part, "functionCall") for part in parts)
+        self.usage.take(
+            said.get("usageMetadata"),
+            input=("promptTokenCount",),
+            output=("candidatesTokenCount",),
+            total=("totalTokenCount",),
+            cached=("cachedContentTokenCount",),
+            reasoning=("thoughtsTokenCount",),
+        )
+
+    def error_event(self, last: bytes) -> bytes | None:
+        """The provider's own form."""
+        return event({"error": {"code": 503, "message": BROKEN, "status": "UNAVAILABLE"}})
+
+
+class GeminiArray(Gemini):
+    """The same objects as elements of an array, in which nothing can be put that a reader would take for an error."""
+
+    __slots__ = ("_closed",)
+
+    FRAMING = "array"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+
+    def see(self, name: str, text: str) -> None:
+        """Reads an element, or the bracket behind the last one."""
+        if text.strip() == "]":
+            self._closed = True
+        else:
+            super().see(name, text.lstrip("[, \t\r\n"))
+
+    def verdict(self, ended_well: bool) -> Verdict:
+        """An array that is not closed is truncated, whatever its elements said."""
+        return super().verdict(ended_well) if self._closed or self.failed else "truncated"
+
+    def error_event(self, last: bytes) -> None:
+        """There is none."""
+        return

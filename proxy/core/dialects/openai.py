@@ -1,0 +1,114 @@
+"""OpenAI's two: chat completions, which most others speak too, and Responses. Source: their API references and SDKs."""
+
+import re
+
+from proxy.core.dialects import BROKEN, Dialect, at, event, items, load
+
+_CODE = "stream_truncated"
+# Reasoning comes under other names at DeepSeek and OpenRouter.
+_OUTPUT = ("content", "reasoning_content", "reasoning", "refusal", "audio", "function_call")
+
+
+class Chat(Dialect):
+    """`chat.completion.chunk` objects and a final `[DONE]`, which some servers also send after an error."""
+
+    __slots__ = ("_finished", "_seen")
+
+    name = "openai-chat"
+    MARKS = (
+        re.compile(rb'"error"'),
+        re.compile(rb"\[DONE\]"),
+        re.compile(rb'"finish_reason"\s*:\s*[^n\s]'),
+        re.compile(rb'"index"\s*:\s*[1-9]'),
+    )
+    LAST = re.compile(rb'"usage"\s*:\s*\{')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[int] = set()
+        self._finished: set[int] = set()
+
+    def see(self, name: str, text: str) -> None:
+        """Reads a chunk."""
+        if text.startswith("[DONE]"):
+            self.ended = True
+            return
+        chunk = load(text)
+        if chunk.get("error") or chunk.get("object") == "error":
+            self.failed = True
+        for choice in items(chunk.get("choices")):
+            self._see_choice(choice)
+        if self._seen and self._seen <= self._finished:
+            self.ended = True  # some servers leave the sentinel out
+        self.usage.take(
+            chunk.get("usage") or at(chunk, "x_groq", "usage"),
+            input=("prompt_tokens",),
+            output=("completion_tokens",),
+            total=("total_tokens",),
+            cached=("prompt_tokens_details", "cached_tokens"),
+            reasoning=("completion_tokens_details", "reasoning_tokens"),
+        )
+
+    def _see_choice(self, choice: object) -> None:
+        index = at(choice, "index")
+        number = index if isinstance(index, int) else 0
+        if len(self._seen) < 128:  # what OpenAI allows; the rest is somebody's joke
+            self._seen.add(number)
+        reason = at(choice, "finish_reason")
+        if reason is not None:
+            self._finished.add(number)
+            self.limited = self.limited or reason == "length"
+        called = at(choice, "delta", "tool_calls", 0, "function")
+        if (
+            any(at(choice, "delta", key) for key in _OUTPUT)
+            or at(called, "name")
+            or at(called, "arguments")
+            or at(choice, "text")
+        ):
+            self.begun = True
+
+    def error_event(self, last: bytes) -> bytes:
+        """An `error` member, which the SDKs raise."""
+        return event({"error": {"message": BROKEN, "type": "upstream_error", "param": None, "code": _CODE}})
+
+
+_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
+
+
+class Responses(Dialect):
+    """Events with names and numbers; the last one holds the whole answer."""
+
+    __slots__ = ()
+
+    name = "openai-responses"
+    MARKS = (re.compile(rb"response\.(?:completed|incomplete|failed)"), re.compile(rb'"error"'))
+
+    def see(self, name: str, text: str) -> None:
+        """Reads an event."""
+        said = load(text)
+        kind = said.get("type") or name
+        if not isinstance(kind, str):
+            return
+        if kind.endswith(".delta") and said.get("delta"):
+            self.begun = True
+        elif kind in ("error", "response.failed"):
+            self.failed = True
+        elif kind in ("response.completed", "response.incomplete"):
+            self.ended = True
+            self.limited = kind == "response.incomplete"
+        self.usage.take(
+            at(said, "response", "usage"),
+            input=("input_tokens",),
+            output=("output_tokens",),
+            total=("total_tokens",),
+            cached=("input_tokens_details", "cached_tokens"),
+            reasoning=("output_tokens_details", "reasoning_tokens"),
+        )
+
+    def error_event(self, last: bytes) -> bytes:
+        """Nested for the SDKs, which raise only what has an `error`, and flat for readers of the reference."""
+        found = _SEQUENCE.search(last)
+        number = int(found[1]) + 1 if found else 0
+        inner = {"type": "upstream_error", "code": _CODE, "message": BROKEN, "param": None}
+        outer = {"type": "error", "sequence_number": number, "code": _CODE, "message": BROKEN, "param": None}
+        return event({**outer, "error": inner}, "error")

@@ -1,0 +1,231 @@
+"""What an exchange learns from its stream, read from a copy of what was sent, after it was sent.
+
+The first frames are read one by one, so that the moments of the first event and the first token are right. From then on
+bytes are gathered and read some kilobytes at a time, and only frames with a mark of their dialect are taken apart: a
+frame costs half a microsecond instead of five. Where something may be put into a stream, every frame is read at once.
+"""
+
+import re
+
+from proxy.core.dialects import Dialect, Framing, Verdict
+from proxy.core.dialects.plain import Plain
+from proxy.core.dialects.recognise import Unknown
+from proxy.core.framers import Framer, aws
+from proxy.core.framers.aws import AwsFramer
+from proxy.core.framers.json_array import JsonArrayFramer
+from proxy.core.framers.lines import LineFramer
+from proxy.core.framers.sse import BOM, SseFramer, parse
+from proxy.core.stages.convert import LinesToEvents
+
+FRAMERS: dict[Framing, type[Framer]] = {
+    "sse": SseFramer,
+    "lines": LineFramer,
+    "array": JsonArrayFramer,
+    "aws": AwsFramer,
+}
+# How much is gathered before it is read: more would be cheaper, but each open stream may hold this much.
+BATCH_BYTES = 4096
+_SEPARATORS: dict[Framing, bytes] = {"sse": b"\n\n", "lines": b"\n"}
+_DATA = re.compile(rb"(?:\A|[\r\n])data[:\r\n]")
+_ID = re.compile(rb"(?:\A|[\r\n])id[:\r\n]")
+
+
+class Watch:
+    """The frames of one stream. `exact` is whether every frame is read at once."""
+
+    __slots__ = (
+        "_dialect",
+        "_exact",
+        "_first_frames",
+        "_framer",
+        "_last",
+        "_limit",
+        "_pending",
+        "_pending_bytes",
+        "_separator",
+        "events",
+        "first_event_at",
+        "first_token_at",
+        "framing",
+        "has_ids",
+        "oversized",
+    )
+
+    def __init__(self, framing: Framing, dialect: Dialect, limit: int, exact: bool = False) -> None:
+        self.framing: Framing = framing
+        self._dialect = dialect
+        self._limit = limit
+        self._separator = None if exact else _SEPARATORS.get(framing)
+        self._exact = exact
+        self._framer: Framer | None = FRAMERS[framing](limit)
+        self._first_frames: list[tuple[str, str]] = []
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._last = b""
+        self.events = 0
+        """Frames that a client acts on; comments are none."""
+        self.first_event_at: float | None = None
+        self.first_token_at: float | None = None
+        self.has_ids = False
+        """Whether an event named an id; known only if `exact`."""
+        self.oversized = False
+        """Whether a frame was over the limit, and passed unread."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect, as far as it is known by now."""
+        return self._dialect
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether something may be put in between: no frame is open, for certain, and the answer is not over."""
+        dialect = self._dialect
+        return self._framer is not None and self._framer.at_boundary and not dialect.ended and not dialect.failed
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Takes a copy of what was sent. Runs once per event."""
+        if self._framer is None:
+            self._pending.append(data)
+            self._pending_bytes += len(data)
+            if self._pending_bytes >= BATCH_BYTES:
+                self._read_batch()
+        else:
+            self._read(self._framer, data, now)
+
+    def close(self) -> None:
+        """Reads what was gathered: the stream is over."""
+        if self._framer is None:
+            self._read_batch()
+        elif self.framing == "lines" and (rest := self._framer.flush()):
+            self._see(rest)  # the last line may lack its end
+
+    def heartbeat(self, form: str) -> bytes | None:
+        """What may be put in here as a sign of life; None where nothing may.
+
+        `form` is that of a comment: `block` ends with an empty line, `line` does not, `auto` is a line once events have
+        ids, as some SDKs take an empty line behind an id for an event, and a block before, as others skip whole blocks.
+        """
+        if self.framing != "sse" or not self.at_boundary:
+            return None
+        if form == "auto":
+            if self._dialect.HEARTBEAT is not None or not self._dialect.TAKES_COMMENTS:
+                return self._dialect.HEARTBEAT
+            form = "line" if self.has_ids else "block"
+        return b": ping\n\n" if form == "block" else b": ping\n"
+
+    def error_event(self) -> bytes | None:
+        """The frame to put in when the stream breaks; None where there is none, or no place for one."""
+        event = self._dialect.error_event(self._last) if self.at_boundary else None
+        if event is not None and self.framing == "sse" and self._dialect.FRAMING == "lines":
+            return LinesToEvents(len(event)).feed(event)
+        return event
+
+    def verdict(self, ended_well: bool) -> Verdict:
+        """What became of the answer, when `close` has been called."""
+        return self._dialect.verdict(ended_well)
+
+    def _read(self, framer: Framer, data: bytes, now: float) -> None:
+        for frame, whole in framer.feed(data):
+            if whole and self._see(frame):
+                if self.first_event_at is None:
+                    self.first_event_at = now
+                if self.first_token_at is None and self._dialect.begun:
+                    self.first_token_at = self.first_event_at if isinstance(self._dialect, Plain) else now
+        self.oversized = self.oversized or framer.oversized
+        if self._separator is not None and self._dialect.begun and not self.oversized:
+            self._pending = [framer.flush()]
+            self._pending_bytes = len(self._pending[0])
+            self._framer = None
+
+    def _see(self, frame: bytes) -> bool:
+        """Reads one frame; whether it is an event."""
+        dialect = self._dialect
+        if self._exact and not self.has_ids and b"id" in frame:
+            self.has_ids = _ID.search(frame) is not None
+        if dialect.begun and self.framing == "sse" and not _has_mark(dialect, frame):
+            if _DATA.search(frame) is None:
+                return False
+            self.events += 1
+            self._last = frame
+            return True
+        said = _said(frame, self.framing, is_first=not self._last)
+        if said is None:
+            return False
+        self.events += 1
+        self._last = frame
+        self._dialect.see(*said)
+        if isinstance(self._dialect, Unknown):
+            self._first_frames.append(said)
+            if self._dialect.found is not None:
+                self._dialect = self._dialect.found
+                for name, text in self._first_frames:
+                    self._dialect.see(name, text)
+                self._first_frames.clear()
+        return True
+
+    def _read_batch(self) -> None:
+        """Reads the whole frames among what was gathered, and keeps the rest."""
+        text, separator = b"".join(self._pending), self._separator or b""
+        end = text.rfind(separator) + len(separator)
+        if (self.framing == "sse" and b"\r" in text) or len(text) - end > self._limit:
+            self._go_exact(text)
+            return
+        rest = text[end:] if end >= len(separator) else text
+        self._pending, self._pending_bytes = [rest] if rest else [], len(rest)
+        if end >= len(separator):
+            self._see_batch(text[: end - len(separator)], separator)
+
+    def _go_exact(self, text: bytes) -> None:
+        """Ends of lines that are not LF, or a frame over the limit: from now on the framer tells."""
+        framer = self._framer = FRAMERS[self.framing](self._limit)
+        self._pending, self._pending_bytes, self._separator = [], 0, None
+        self._read(framer, text, 0.0)
+
+    def _see_batch(self, text: bytes, separator: bytes) -> None:
+        frames = text.split(separator)
+        if separator == b"\n":
+            self.events += len([frame for frame in frames if frame.strip()])
+        else:
+            self.events += len([frame for frame in frames if b"\ndata:" in frame or _DATA.search(frame)])
+        dialect = self._dialect
+        marks = [mark for mark in dialect.MARKS if mark.search(text)]
+        last = dialect.LAST
+        repeated = None
+        for frame in frames if marks or (last is not None and last.search(text)) else ():
+            repeats = last is not None and last.search(frame) is not None
+            if any(mark.search(frame) for mark in marks):
+                self._say(frame)
+                repeated = None if repeats else repeated
+            elif repeats:
+                repeated = frame
+        if repeated is not None:
+            self._say(repeated)
+
+    def _say(self, frame: bytes) -> None:
+        said = _said(frame, self.framing)
+        if said is not None:
+            self._dialect.see(*said)
+
+
+def _has_mark(dialect: Dialect, frame: bytes) -> bool:
+    """Whether a frame may say anything new."""
+    for mark in dialect.MARKS:
+        if mark.search(frame):
+            return True
+    return dialect.LAST is not None and dialect.LAST.search(frame) is not None
+
+
+def _said(frame: bytes, framing: Framing, is_first: bool = False) -> tuple[str, str] | None:
+    """The name and the text of a frame; None if it is no event."""
+    if framing == "sse":
+        event = parse(frame.removeprefix(BOM) if is_first else frame)
+        return None if event.data is None else (event.name, event.data)
+    if framing == "aws":
+        message = aws.parse(frame)
+        if message is None:
+            return None
+        kind = message.headers.get(":message-type", "event")
+        name = message.headers.get(":event-type", "") if kind == "event" else kind
+        return name, message.payload.decode("utf-8", "replace")
+    text = frame.decode("utf-8", "replace").strip("\x1e \t\r\n")
+    return ("", text) if text else None
