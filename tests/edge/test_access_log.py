@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.dialects import Usage
 from proxy.core.errors import ClientGone, ClientStalled, ConnectionTerminated, Draining, NoRoute, UpstreamTimeout
 from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.access_log import FLUSH_AFTER_S, FORMATS, AccessLog, fields, level
 
 NAMES = (
     "time level route client method target status outcome phase code stream head_ms ttfb_ms duration_ms bytes_in "
-    "bytes_out max_gap_ms upstream attempts request_id"
+    "bytes_out max_gap_ms stalled_on dialect events first_event_ms first_token_ms input_tokens output_tokens "
+    "cached_tokens reasoning_tokens tokens_per_s verdict limited heartbeats oversized read_on upstream attempts "
+    "request_id"
 )
 
 
@@ -41,6 +44,12 @@ def exchange(**changed: Any) -> Exchange:
         "bytes_in": 11,
         "bytes_out": 2222,
         "max_gap": 0.0625,
+        "dialect": "openai-chat",
+        "events": 12,
+        "first_event_at": 100.75,
+        "first_token_at": 101.0,
+        "usage": Usage(input=5, output=20),
+        "verdict": "complete",
     }
     return Exchange(**{**whole, **changed})
 
@@ -95,6 +104,21 @@ def test_a_line_has_its_fields_in_order_with_times_in_milliseconds() -> None:
         "bytes_in": 11,
         "bytes_out": 2222,
         "max_gap_ms": 62.5,
+        "stalled_on": None,
+        "dialect": "openai-chat",
+        "events": 12,
+        "first_event_ms": 750.0,
+        "first_token_ms": 1000.0,
+        "input_tokens": 5,
+        "output_tokens": 20,
+        "cached_tokens": None,
+        "reasoning_tokens": None,
+        "tokens_per_s": 20.0,
+        "verdict": "complete",
+        "limited": None,
+        "heartbeats": None,
+        "oversized": None,
+        "read_on": None,
         "upstream": "https://api.openai.com:443",
         "attempts": 1,
         "request_id": "0123456789abcdef",
@@ -113,7 +137,8 @@ def test_text_leaves_out_what_does_not_apply() -> None:
 def test_json_says_null_for_what_does_not_apply() -> None:
     line = json.loads(FORMATS["json"](refused()))
     assert list(line) == NAMES.split()
-    missing = {"route", "client", "stream", "head_ms", "ttfb_ms", "upstream"}
+    of_streams = set(NAMES.split()[NAMES.split().index("stalled_on") : NAMES.split().index("upstream")])
+    missing = {"route", "client", "stream", "head_ms", "ttfb_ms", "upstream"} | of_streams
     assert {name for name, value in line.items() if value is None} == missing
 
 
