@@ -15,7 +15,7 @@ from typing import Any
 
 import httptools
 
-from . import account, single
+from . import account, single, tunnel
 from .loop import run
 from .origin import DONE, EVENT_TAIL, JSON
 
@@ -240,6 +240,8 @@ def measured(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
             return run(requests(**arguments))
         case "download":
             return single.download(**arguments)
+        case "echo":
+            return tunnel.echo(**arguments)
         case "stalled":
             return single.stalled(**arguments)
         case "gone":

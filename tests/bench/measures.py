@@ -4,6 +4,7 @@ events     400 streams x 40 events/s: CPU microseconds per event; latency, and h
 requests   small JSON answers on 32 kept connections: requests per second on one core, CPU microseconds per request
 idle       2,000 open streams at 1 event/s: KiB of resident memory per stream, above that of the fresh process
 bulk       one download of 512 MiB: MB (10^6 bytes) per second, CPU microseconds per MiB
+tunnel     256 messages of 1 MiB through a tunnel and back: MB per second, CPU microseconds per MiB
 stalled    a client stops reading a body of 1 GiB: KiB of memory more, KiB taken from the upstream meanwhile
 many       8,000 open streams at 1 event/s for 10 s: all events have to arrive
 gone       a client leaves a silent stream: milliseconds until the upstream's connection is closed
@@ -107,6 +108,10 @@ def bulk(subject: Subject, _streams: int) -> Row:
     return subject.load("download", pids=subject.pids, mib=512)
 
 
+def tunnel(subject: Subject, _streams: int) -> Row:
+    return subject.load("echo", pids=subject.pids, mib=256)
+
+
 def stalled(subject: Subject, _streams: int) -> Row:
     return subject.load("stalled", origin=subject.origin, pids=subject.pids, mib=1024, seconds=1.5)
 
@@ -148,6 +153,9 @@ MEASURES = (
     ),
     Measure("idle", idle, (KIB_PER_STREAM,), streams=2000),
     Measure("bulk", bulk, (Figure("mb_per_s", "MB/s", 0), Figure("cpu_us_per_mib", "CPU per MiB, us", 0)), rounds=3),
+    Measure(
+        "tunnel", tunnel, (Figure("mb_per_s", "MB/s", 0), Figure("cpu_us_per_mib", "CPU per MiB, us", 0)), rounds=3
+    ),
     Measure(
         "stalled",
         stalled,

@@ -8,6 +8,7 @@ Started as `python -m tests.bench.origin`; prints its port and lives until its s
     /quiet?key=K                 a stream that sends one event and then nothing
     /closed?key=K                answers when the connection of that stream is gone: {"at_ns": monotonic nanoseconds}
     /big?mib=N&key=K             N MiB of octets, chunked, as fast as they are taken
+    /echo                        switches protocols, and sends every byte back
     /pushed?key=K                {"bytes": how much of that body the kernel has taken from us}
 """
 
@@ -39,6 +40,7 @@ STREAM_HEAD = (
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
 BIG_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 BLOCK_BYTES = 65_536
 BUFFER_BYTES = 4 * BLOCK_BYTES
 BACKLOG = 4096
@@ -98,15 +100,21 @@ class Connection(asyncio.Protocol):
         self.period_s = self.due = 0.0
         self.timer: asyncio.TimerHandle | None = None
         self.blocks_left = self.pushed_bytes = 0
-        self.paused = False
+        self.paused = self.echoes = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
+        if self.echoes:
+            self.transport.write(data)
+            return
         try:
             self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.echoes = True
+            self.transport.write(SWITCH + data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.transport.abort()
 
@@ -120,6 +128,8 @@ class Connection(asyncio.Protocol):
         if self.target == b"/json":
             self.transport.write(JSON_ANSWER)
             return
+        if self.target == b"/echo":
+            return  # the parser says what is behind the head
         path, _, query = self.target.decode("latin-1").partition("?")
         self.answer(path, dict(parse_qsl(query)))
 
@@ -182,9 +192,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
+        if self.echoes:
+            self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.paused = False
+        if self.echoes:
+            self.transport.resume_reading()
         self.pump()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -22,6 +22,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     keepalive_requests 10000000;
+    map $http_upgrade $upstream_connection {{ default upgrade; "" ""; }}
     upstream origin {{
         server 127.0.0.1:{origin};
         keepalive 256;
@@ -35,7 +36,8 @@ http {{
             proxy_buffering off;
             gzip off;
             proxy_read_timeout 600s;
-            proxy_set_header Connection "";
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $upstream_connection;
             proxy_set_header Host $host;
             proxy_set_header X-Real-IP $remote_addr;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
