@@ -110,9 +110,12 @@ class ResponseHead(NamedTuple):
         return values(self.fields, key) if key in self.names else []
 
 
+_NO_NAMES: frozenset[bytes] = frozenset()  # each empty one is an object of 216 bytes
+
+
 def response_head(status: int, reason: bytes, version: tuple[int, int], fields: Fields) -> ResponseHead:
     """A response head from its parts."""
-    names = frozenset([entry[0] for entry in fields])
+    names = frozenset([entry[0] for entry in fields]) if fields else _NO_NAMES
     return tuple.__new__(ResponseHead, (status, reason, version, fields, names))
 
 

@@ -24,7 +24,7 @@ FRAMERS: dict[Framing, type[Framer]] = {
     "aws": AwsFramer,
 }
 # How much is gathered before it is read: more would be cheaper, but each open stream may hold this much.
-BATCH_BYTES = 4096
+BATCH_BYTES = 2048
 _SEPARATORS: dict[Framing, bytes] = {"sse": b"\n\n", "lines": b"\n"}
 _DATA = re.compile(rb"(?:\A|[\r\n])data[:\r\n]")
 _ID = re.compile(rb"(?:\A|[\r\n])id[:\r\n]")
@@ -58,7 +58,7 @@ class Watch:
         self._separator = None if exact else _SEPARATORS.get(framing)
         self._exact = exact
         self._framer: Framer | None = FRAMERS[framing](limit)
-        self._first_frames: list[tuple[str, str]] = []
+        self._first_frames: list[tuple[str, str]] | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._last = b""
@@ -155,12 +155,11 @@ class Watch:
         self._last = frame
         self._dialect.see(*said)
         if isinstance(self._dialect, Unknown):
-            self._first_frames.append(said)
+            frames = self._first_frames = [*(self._first_frames or ()), said]
             if self._dialect.found is not None:
-                self._dialect = self._dialect.found
-                for name, text in self._first_frames:
+                self._dialect, self._first_frames = self._dialect.found, None
+                for name, text in frames:
                     self._dialect.see(name, text)
-                self._first_frames.clear()
         return True
 
     def _read_batch(self) -> None:

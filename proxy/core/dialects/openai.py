@@ -5,6 +5,8 @@ import re
 from proxy.core.dialects import BROKEN, Dialect, at, event, items, load
 
 _CODE = "stream_truncated"
+MOST_CHOICES = 128
+"""As many as OpenAI allows in `n`."""
 # Reasoning comes under other names at DeepSeek and OpenRouter.
 _OUTPUT = ("content", "reasoning_content", "reasoning", "refusal", "audio", "function_call")
 
@@ -25,8 +27,8 @@ class Chat(Dialect):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: set[int] = set()
-        self._finished: set[int] = set()
+        self._seen = self._finished = 0
+        """Which choices have come, and which are over: a bit for each index."""
 
     def see(self, name: str, text: str) -> None:
         """Reads a chunk."""
@@ -38,7 +40,7 @@ class Chat(Dialect):
             self.failed = True
         for choice in items(chunk.get("choices")):
             self._see_choice(choice)
-        if self._seen and self._seen <= self._finished:
+        if self._seen and not self._seen & ~self._finished:
             self.ended = True  # some servers leave the sentinel out
         self.usage.take(
             chunk.get("usage") or at(chunk, "x_groq", "usage"),
@@ -51,12 +53,11 @@ class Chat(Dialect):
 
     def _see_choice(self, choice: object) -> None:
         index = at(choice, "index")
-        number = index if isinstance(index, int) else 0
-        if len(self._seen) < 128:  # what OpenAI allows; the rest is somebody's joke
-            self._seen.add(number)
+        number = index if isinstance(index, int) and 0 <= index < MOST_CHOICES else 0
+        self._seen |= 1 << number
         reason = at(choice, "finish_reason")
         if reason is not None:
-            self._finished.add(number)
+            self._finished |= 1 << number
             self.limited = self.limited or reason == "length"
         called = at(choice, "delta", "tool_calls", 0, "function")
         if (

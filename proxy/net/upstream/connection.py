@@ -134,6 +134,10 @@ class Connection(asyncio.BufferedProtocol):
         reader = self._reader
         return (reader.head, reader.trailers) if reader.trailers and reader.head is not None else None
 
+    def shed_head(self) -> None:
+        """Lets go of the fields that nobody asks for any more once the body is on its way."""
+        self._reader.shed_head()
+
     @property
     def kept_s(self) -> float | None:
         """For how long the upstream says that it keeps the connection."""

@@ -85,6 +85,12 @@ class ResponseReader:
         """Lets go of the parser, which refers to this object: such circles are only freed by the collector."""
         self._parser = self._on_interim = None
 
+    def shed_head(self) -> None:
+        """Keeps of the head only what its end and its connection's still need."""
+        if self.head is not None:
+            needed = tuple([entry for entry in self.head.fields if entry[0] in (b"connection", b"keep-alive")])
+            self.head = response_head(self.head.status, b"", self.head.version, needed)
+
     @property
     def switched(self) -> bool:
         """Whether the upstream has left HTTP: what follows the head is no response."""
