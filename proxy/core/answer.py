@@ -42,32 +42,38 @@ def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
 
     Errors: none of its own; what is malformed was refused by `framing.of_response`.
     """
-    route, names = forward.route, head.names
+    route, request, status, names = forward.route, forward.request, head.status, head.names
+    policy = route.stream
     fields = _for_client(forward, head)
     has_body = upstream_body.framing != "none"
     coded = has_body and b"content-encoding" in names
+    may_change = has_body and 200 <= status < 300 and status != 206
     coding, converts = None, False
-    may_change = has_body and head.status // 100 == 2 and head.status != 206
-    if coded or may_change:
-        fields, coding, converts = _changed(forward, fields, coded, may_change, head.status)
-    stream = streams.classify(forward.request, fields, route.stream)
-    injects = may_change and route.stream.injects and not streams.forbids_transform(fields) and not _SIGNED & names
+    if coded or (policy.changes and may_change):
+        fields, coding, converts = _changed(forward, fields, coded, may_change, status)
+    stream = streams.classify(request, fields, policy)
+    injects = policy.injects and may_change and not streams.forbids_transform(fields) and not _SIGNED & names
     if stream:
         fields = streams.hints(fields)
     if route.response_rules is not headers.NO_RULES:
         fields = route.response_rules.apply(fields)
-    body = framing.of_answer(forward.request, upstream_body, changed=coding is not None or converts)
-    if b"content-length" in names and (body.length is None or head.status == 204):
+    changed = converts or coding is not None
+    body = framing.of_answer(request, upstream_body, changed)
+    if b"content-length" in names and (body.length is None or status == 204):
         fields = [entry for entry in fields if entry[0] != b"content-length"]
     if body.framing == "chunked":
         fields.append(_CHUNKED)
-    stage, watch = None, None
-    injects = injects and body.framing in ("chunked", "close")
-    if coding or (may_change and not coded and (stream or _may_grow(forward.request))):
+    stage = watch = None
+    if coding or (may_change and not coded and (stream or _GROWING in request.target)):
+        injects = injects and body.framing in ("chunked", "close")
         stage, watch = _read(forward, fields, coding, converts, injects)
     return tuple.__new__(
-        Answer, (head.status, head.reason, fields, body, stage, stream, watch, injects and watch is not None)
+        Answer, (status, head.reason, fields, body, stage, stream, watch, injects and watch is not None)
     )
+
+
+# The method of Gemini's whose answers are JSON arrays that grow: streams, but not by their type.
+_GROWING = b":streamGenerateContent"
 
 
 def _for_client(forward: Forward, head: ResponseHead) -> list[Field]:
@@ -136,11 +142,6 @@ def _read(
         return stages_of(stages), None
     dialect = recognise(policy.family, "lines" if converts else cut, path)
     return stages_of(stages), Watch(cut, dialect, limit, exact)
-
-
-def _may_grow(request: RequestHead) -> bool:
-    """Whether the answer may be an array that grows, which is no stream by its type."""
-    return b":streamGenerateContent" in request.target
 
 
 def _is_lines(request: RequestHead, fields: list[Field]) -> bool:

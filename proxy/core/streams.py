@@ -6,6 +6,7 @@ Being a stream decides hints, decompression and the log; every body, stream or n
 import functools
 import re
 from dataclasses import dataclass
+from dataclasses import field as field_
 from typing import Literal
 
 from proxy.core.headers import replace
@@ -64,10 +65,14 @@ class StreamPolicy:
     family: str | None = None
     """The family of dialects that the route's preset speaks."""
 
-    @property
-    def injects(self) -> bool:
-        """Whether anything may be put into a stream."""
-        return self.heartbeat is not None or self.error_event
+    injects: bool = field_(init=False)
+    """Whether anything may be put into a stream."""
+    changes: bool = field_(init=False)
+    """Whether the type or the format of answers is changed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "injects", self.heartbeat is not None or self.error_event)
+        object.__setattr__(self, "changes", self.to_events or self.content_type is not None)
 
 
 def media_type(fields: Fields | list[Field]) -> bytes:

@@ -107,7 +107,7 @@ def text_line(exchange: Exchange) -> str:
         f"{f' ttfb_ms={ttfb_ms}' if ttfb_ms else ''}"
         f" duration_ms={(ex.ended - started) * 1000:.1f} bytes_in={ex.bytes_in} bytes_out={ex.bytes_out}"
         f" max_gap_ms={f'{ex.max_gap * 1000:.1f}' if ex.max_gap else '0.0'}"
-        f"{_stream_text(ex) if ex.dialect or ex.stalled_on else ''}"
+        f"{_stream_text(ex) if ex.dialect or ex.max_gap or ex.max_stall else ''}"
         f"{f' upstream={ex.upstream}' if ex.upstream else ''}"
         f" attempts={ex.attempts} request_id={ex.request_id}"
     )

@@ -46,7 +46,9 @@ class Life:
         """Ends all of it; the connection is kept if it may be used again."""
         if self.relay is not None:
             self.relay.close()
-        self.unwatch()
+        if self._also is not None:
+            self.watch(None)
+        self._sweeper.discard(self.clocks)
         self.clocks.release()
         self.call.close()
 

@@ -67,10 +67,13 @@ class World:
         try:
             if error is None:
                 self.run(_in_time(self._end()))
-            else:
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            if error is not None:
                 with contextlib.suppress(Exception):
                     self.run(_in_time(self._tear_down()))
-        finally:
             self._runner.close()
             logging.getLogger().removeHandler(self._errors)
         if error is None:
@@ -181,9 +184,10 @@ async def close(client: Client) -> None:
     """Ends a client's connection, whatever is left in it and whatever was wrong with what came."""
     fault, client.fault = client.fault, None
     if not client.gone:
-        client.close()
-        if client.transport.get_write_buffer_size():
-            client.transport.abort()
+        if client.transport.get_write_buffer_size() or client.unsent_bytes():
+            client.reset()  # an end waits behind bytes that nobody reads: nothing tells of it. docs/limits.md
+        else:
+            client.close()
         await client.wait_gone()
     client.fault = fault or client.fault
 

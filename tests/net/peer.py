@@ -4,8 +4,11 @@ Waiting is for conditions, never for time; a condition that does not come is a f
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import Literal, cast
@@ -90,6 +93,11 @@ class Peer(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         self.transport.write(data)
+
+    def unsent_bytes(self) -> int:
+        """Bytes that the kernel has not sent yet, as the other side does not read."""
+        answer = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
 
     def pause(self) -> None:
         """Stops reading: the kernel's buffer fills."""

@@ -111,7 +111,7 @@ class ResponseReader:
             parser = self._parser = httptools.HttpResponseParser(self)
         if self.head is None:
             self._read_bytes = len(data)
-            if not self._overhead_bytes and not _begins_http(data):
+            if not self._overhead_bytes and data[:5].tobytes() != b"HTTP/" and not _begins_http(data):
                 return ResponseMalformed()  # the parser also reads the heads of RTSP and ICE
         try:
             parser.feed_data(data)
