@@ -158,7 +158,7 @@ class Conversations(RuleBasedStateMachine):
 
         async def act() -> None:
             if not one.client.gone:
-                (one.client.reset if by_reset else one.client.transport.abort)()
+                (one.client.reset if by_reset or one.client.unsent_bytes() else one.client.transport.abort)()
                 await one.client.wait_gone()
             self._safe(one)
 
