@@ -6,28 +6,36 @@ A pipe that is full then costs lines, which are counted, and never an exchange.
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 WAITING_BYTES = 1024 * 1024
 
 
 class LogSink:
-    """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted."""
+    """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted.
 
-    def __init__(self, stream: TextIO) -> None:
+    `told` makes the line that says how many, with its line end, once lines are taken again.
+    """
+
+    def __init__(self, stream: TextIO, told: Callable[[str], str]) -> None:
         self._stream = stream
+        self._told = told
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
-        self.dropped = 0
-        """Writes that were dropped and have not been told of yet."""
+        self._untold = 0
+        self.lines = 0
+        """Lines that were written."""
+        self.lost_lines = 0
+        """Lines that were dropped, as too much was waiting or the stream took nothing."""
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str) -> int:
         """Hands text to the thread, or drops it."""
         with self._lock:
             if self._waiting + len(text) > WAITING_BYTES:
-                self.dropped += 1
+                self._lose(text)
                 return 0
             self._waiting += len(text)
         self._lines.put(text)
@@ -46,12 +54,23 @@ class LogSink:
         while True:
             text = self._lines.get()
             with self._lock:
-                dropped, self.dropped = self.dropped, 0
-            told = f"log writes dropped, as nobody read them: {dropped}\n" if dropped else ""
+                untold, self._untold = self._untold, 0
+            told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""
             try:
                 self._stream.write(told + text)
                 self._stream.flush()
-            except (OSError, ValueError):
-                pass  # a stream that cannot be written to costs lines, never an exchange
+            except (OSError, ValueError):  # a stream that cannot be written to costs lines, never an exchange
+                with self._lock:
+                    self._untold += untold
+                    self._lose(text)
+                    self._waiting -= len(text)
+                continue
             with self._lock:
+                self.lines += text.count("\n") + bool(told)
                 self._waiting -= len(text)
+
+    def _lose(self, text: str) -> None:
+        """Counts lines that nobody will see. Called with the lock held."""
+        lost = text.count("\n")
+        self.lost_lines += lost
+        self._untold += lost
