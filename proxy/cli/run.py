@@ -21,7 +21,7 @@ from proxy.config.model import Config
 from proxy.config.warnings import warnings
 from proxy.edge.access_log import AccessLog
 from proxy.edge.log_lines import LineFormatter
-from proxy.edge.log_sink import LogSink
+from proxy.edge.log_sink import Descriptor, LogSink
 from proxy.edge.terminal import wants_colour
 
 log = logging.getLogger("proxy")
@@ -69,7 +69,7 @@ async def _serve(
     signals = _Signals()  # before anybody can know that we run
     async with prepare() as config:
         form = _form(config)
-        sink = LogSink(sys.stderr, partial(_own_line, LineFormatter(*form)))
+        sink = LogSink(Descriptor(sys.stderr.fileno()), partial(_own_line, LineFormatter(*form)))
         _set_up_logging(config, sink, form)
         for warning in warnings(config):
             log.warning("%s", warning)

@@ -3,13 +3,41 @@
 A pipe that is full then costs lines, which are counted, and never an exchange.
 """
 
+import os
 import queue
+import select
 import threading
 import time
 from collections.abc import Callable
-from typing import TextIO
+
+from proxy.edge.access_log import Stream
 
 WAITING_BYTES = 1024 * 1024
+
+
+class Descriptor:
+    """Text straight into a file descriptor: nothing is kept back that could fail once more when the process ends.
+
+    One that was made non-blocking by whoever shares it is waited for like any other.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def write(self, text: str) -> int:
+        """Returns when all is written. Errors: OSError, where some of it may have been."""
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:
+            try:
+                left = left[os.write(self._number, left) :]
+            except BlockingIOError:
+                poller = select.poll()
+                poller.register(self._number, select.POLLOUT)
+                poller.poll()
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: there is no buffer."""
 
 
 class LogSink:
@@ -18,7 +46,7 @@ class LogSink:
     `told` makes the line that says how many, with its line end, once lines are taken again.
     """
 
-    def __init__(self, stream: TextIO, told: Callable[[str], str]) -> None:
+    def __init__(self, stream: Stream, told: Callable[[str], str]) -> None:
         self._stream = stream
         self._told = told
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()

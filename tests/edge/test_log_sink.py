@@ -6,14 +6,13 @@ import io
 import os
 import threading
 import time
-from typing import TextIO, cast
 
-from proxy.edge.log_sink import WAITING_BYTES, LogSink
+from proxy.edge.log_sink import WAITING_BYTES, Descriptor, LogSink
 
 
 def sink_to(stream: io.TextIOBase) -> LogSink:
     """A sink whose own lines end in an exclamation mark."""
-    return LogSink(cast(TextIO, stream), lambda message: f"{message}!\n")
+    return LogSink(stream, lambda message: f"{message}!\n")
 
 
 class Stuck(io.StringIO):
@@ -104,3 +103,23 @@ def test_lines_that_a_full_disk_did_not_take_are_counted_and_told_of_when_it_doe
     sink.drain(5)
     assert stream.getvalue() == "log lines dropped, as nobody took them: 3!\nfour\n"
     assert (sink.lines, sink.lost_lines) == (2, 3)
+
+
+def test_a_descriptor_that_does_not_block_gets_every_byte_once() -> None:
+    """Whoever shares our stderr may have made it so; a pipe takes 64 KiB at a time."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    text = "".join(f"line {number} é\n" for number in range(20_000))
+    got: list[bytes] = []
+
+    def read() -> None:
+        while data := os.read(reading, 1 << 16):
+            got.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert Descriptor(writing).write(text) == len(text)
+    os.close(writing)
+    reader.join(10)
+    os.close(reading)
+    assert b"".join(got).decode() == text
