@@ -83,7 +83,8 @@ def _admin(config: Config) -> Admin | None:
     if config.admin is None:
         return None
     token = config.admin_token.reveal() if config.admin_token else None
-    return Admin(config.admin, _hosts(config, config.admin), token)
+    # Beyond loopback the token is the guard: a scraper comes with whatever address it found us by.
+    return Admin(config.admin, _hosts(config, config.admin) if config.admin.is_local else None, token)
 
 
 def _hosts(config: Config, where: Address) -> Hosts | None:
