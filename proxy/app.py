@@ -19,7 +19,7 @@ from proxy.edge.status import Status
 from proxy.edge.tally import Tally
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen
+from proxy.net.server import Server, listen, refuse_taken
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams, tls
 
@@ -95,6 +95,8 @@ class Running:
         status = Status(self._routes, tally, self, log, __version__)
         made = Admin(self, metrics, status, admin.hosts, admin.token)
         try:
+            if admin.where.path is not None:
+                refuse_taken(admin.where.path)
             await made.listen(admin.where.host, admin.where.port or 0, admin.where.path)
         except OSError as error:
             metrics.close()

@@ -7,9 +7,11 @@ behind the Host check, which stops DNS rebinding, and behind the token, if there
 
 import hmac
 import json
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.guard import Hosts
 from proxy.edge.metrics import Metrics
@@ -38,6 +40,20 @@ _FIELDS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+log = logging.getLogger("proxy.admin")
+
+
+def _shortened(record: logging.LogRecord) -> bool:
+    """What is no HTTP is one short line, where aiohttp logs an error with a traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        record.msg, record.args = "the admin listener was sent what is no HTTP", ()
+        return log.isEnabledFor(logging.INFO)
+    return True
+
+
+log.addFilter(_shortened)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -58,7 +74,11 @@ class Admin:
         application.router.add_get("/status", self._status_page)
         application.on_response_prepare.append(_finish)
         self._runner = web.AppRunner(
-            application, access_log=None, keepalive_timeout=_KEEP_ALIVE_S, shutdown_timeout=_SHUTDOWN_S
+            application,
+            access_log=None,
+            logger=log,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            shutdown_timeout=_SHUTDOWN_S,
         )
         self.address = ""
         """Where it listens, once it does: a URL with the port in use, or `unix:` and a path."""
@@ -103,10 +123,15 @@ class Admin:
             return _refusal(404, "not_found", f"There is no such page here, but {', '.join(['/', *_PAGES])}.")
 
     def _is_for_us(self, request: web.Request) -> bool:
-        hosts = request.headers.getall("Host", [])
+        """The Host check; a target with an authority of its own is for a proxy, which this is not."""
         if self._hosts is None:
             return True
-        return len(hosts) == 1 and self._hosts.allow(hosts[0].encode("utf-8", "surrogateescape"))
+        hosts = request.headers.getall("Host", [])
+        return (
+            request.raw_path.startswith("/")
+            and len(hosts) == 1
+            and self._hosts.allow(hosts[0].encode("utf-8", "surrogateescape"))
+        )
 
     def _has_token(self, request: web.Request) -> bool:
         if self._token is None:

@@ -158,7 +158,7 @@ async def test_while_it_drains_it_is_alive_and_not_ready(
     command = serve(demo.upstream_url, "--admin", "127.0.0.1:0")
     url, admin = await command.wait_url(), await wait_admin(command)
     told = Told()
-    reading = asyncio.ensure_future(told.read(session, url, pace=20, tokens=60))
+    reading = asyncio.ensure_future(told.read(session, url, pace=20, tokens=150))
     await told.wait_token()
     command.signal(signal.SIGTERM)
     await command.wait_match("stopping: ")
@@ -199,6 +199,24 @@ async def test_a_foreign_host_reads_nothing_but_the_probes(serve: Serve, echo: E
     for path in ("/healthz", "/readyz"):
         answer = await asked(admin, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 200 "), "a kubelet comes with the pod's address"
+
+
+async def test_only_a_target_without_an_authority_of_its_own_is_answered(serve: Serve, echo: Echo) -> None:
+    admin = await wait_admin(serve(echo.url, "--admin", "127.0.0.1:0"))
+    for host in ("evil.example", "localhost"):
+        request = f"GET http://{host}/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        assert (await asked(admin, request.encode())).startswith(b"HTTP/1.1 421 ")
+
+
+async def test_what_is_no_http_is_one_short_line(serve: Serve, echo: Echo) -> None:
+    """MUST. O9."""
+    command = serve(echo.url, "--admin", "127.0.0.1:0")
+    admin = await wait_admin(command)
+    for request in (b"GARBAGE\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"):
+        assert (await asked(admin, request)).startswith(b"HTTP/1.0 400 ")
+    (line, *_) = await command.wait_lines("what is no HTTP", 1)
+    assert line.endswith('level=info message="the admin listener was sent what is no HTTP"')
+    assert "level=error" not in command.stderr
 
 
 async def test_without_the_token_nothing_is_read_but_the_probes(
@@ -273,6 +291,9 @@ async def test_it_may_be_a_unix_socket(serve: Serve, echo: Echo, tmp_path: Path)
         session.get("http://localhost/status") as answer,
     ):
         assert json.loads(await answer.text())["ready"] is True
+    second = serve(echo.url, "--admin", f"unix:{path}")
+    assert await second.wait_end(within_s=5) == 1
+    assert second.stderr.startswith(f"streamsafe: cannot listen on unix:{path}: address already in use")
     (tmp_path / "a.yaml").write_text(f"admin: unix:{path}\nroutes: [{{upstream: 'http://a'}}]")
     assert (await asyncio.to_thread(run_once, tmp_path, "check", "-c", "a.yaml", "--health")).returncode == 0
 
