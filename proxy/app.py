@@ -8,16 +8,24 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from proxy import __version__
+from proxy.config.compile import Admin as AdminSettings
 from proxy.config.compile import Settings
-from proxy.core.exchange import Observer
+from proxy.core.exchange import Exchange, Observer
+from proxy.edge.admin import Admin
+from proxy.edge.metrics import Metrics
+from proxy.edge.state import LogFigures
+from proxy.edge.status import Status
+from proxy.edge.tally import Tally
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen
+from proxy.net.server import Server, listen, refuse_taken
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams, tls
 
 # How long what was aborted at the end of a drain may take to be gone.
 ABORT_S = 5.0
+_ANOTHER_ADMIN = " (that is the admin listener: choose another with --admin HOST:PORT or `admin:`, or switch it off)"
 # How often a stop looks whether the last bytes have left.
 FLUSH_CHECK_S = 0.02
 
@@ -32,8 +40,10 @@ class _Listening:
 class CannotListen(Exception):
     """An address cannot be listened on; the message says which and why."""
 
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"cannot listen on {address}: {reason}")
+    def __init__(self, address: str, error: OSError, hint: str = "") -> None:
+        # The loops word it differently and repeat the address: the number has the same words everywhere.
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        super().__init__(f"cannot listen on {address}: {reason}{hint}")
 
 
 class UnusableTlsFile(Exception):
@@ -43,31 +53,56 @@ class UnusableTlsFile(Exception):
 class Running:
     """A proxy that listens. Made by `start`, ended by `stop`; belongs to one event loop."""
 
-    def __init__(self, settings: Settings, upstreams: Upstreams, listening: list[_Listening]) -> None:
+    def __init__(self, settings: Settings, observers: Sequence[Observer]) -> None:
         self._settings = settings
-        self._upstreams = upstreams
-        self._listening = listening
+        self._routes = {route.name: route.upstream.origin.name for route in settings.sites[0].proxy.routes}
+        self._tally = Tally(self._routes) if settings.admin else None
+        self._tap = Tap([*observers, self._tally] if self._tally else observers)
+        self._upstreams = Upstreams()
+        self._listening: list[_Listening] = []
+        self._admin: Admin | None = None
         self._aborted = 0
+        self.draining = False
+        """Whether it is stopping."""
 
     @classmethod
-    async def start(cls, settings: Settings, observers: Sequence[Observer] = ()) -> "Running":
-        """Listens on every address, or on none. Errors: CannotListen, UnusableTlsFile."""
+    async def start(
+        cls, settings: Settings, observers: Sequence[Observer] = (), log: LogFigures | None = None
+    ) -> "Running":
+        """Listens on every address, or on none; `log` is what the admin listener tells of the log.
+
+        Errors: CannotListen, UnusableTlsFile.
+        """
         context = _server_context(settings)
         _load_upstream_tls(settings)
-        upstreams, tap = Upstreams(), Tap(observers)
-        running = cls(settings, upstreams, [])
+        running = cls(settings, observers)
         for site in settings.sites:
-            handler = Handler(site.proxy, upstreams, tap)
+            handler = Handler(site.proxy, running._upstreams, running._tap)
             server = Server(handler, keep_alive_s=settings.keep_alive_s, head_bytes=settings.head_bytes)
             try:
                 sockets = await listen(server, site.where.host, site.where.port or 0, site.where.path, context)
             except OSError as error:
                 await running.stop(0)
-                # The loops word it differently and repeat the address: the number has the same words everywhere.
-                reason = os.strerror(error.errno).lower() if error.errno else str(error)
-                raise CannotListen(str(site.where), reason) from error
+                raise CannotListen(str(site.where), error) from error
             running._listening.append(_Listening(handler, server, sockets))
+        if settings.admin is not None and running._tally is not None:
+            await running._start_admin(settings.admin, running._tally, log)
         return running
+
+    async def _start_admin(self, admin: AdminSettings, tally: Tally, log: LogFigures | None) -> None:
+        """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
+        metrics = Metrics(tally, self, log, __version__)
+        status = Status(self._routes, tally, self, log, __version__)
+        made = Admin(self, metrics, status, admin.hosts, admin.token)
+        try:
+            if admin.where.path is not None:
+                refuse_taken(admin.where.path)
+            await made.listen(admin.where.host, admin.where.port or 0, admin.where.path)
+        except OSError as error:
+            metrics.close()
+            await self.stop(0)
+            raise CannotListen(str(admin.where), error, _ANOTHER_ADMIN) from error
+        self._admin = made
 
     @property
     def addresses(self) -> list[str]:
@@ -83,6 +118,25 @@ class Running:
         return shown
 
     @property
+    def admin_address(self) -> str | None:
+        """Where the admin listener is, as `addresses`; None where there is none."""
+        return self._admin.address if self._admin else None
+
+    def open(self) -> list[Exchange]:
+        """The exchanges that have not ended."""
+        return [client.exchange for entry in self._listening for client in entry.handler.clients]
+
+    @property
+    def connections(self) -> int:
+        """Open connections of clients, idle ones included."""
+        return sum(len(entry.server.connections) for entry in self._listening)
+
+    @property
+    def observer_failures(self) -> int:
+        """How often an observer failed."""
+        return self._tap.failures
+
+    @property
     def open_exchanges(self) -> int:
         """Requests being served."""
         return sum(len(entry.handler.clients) for entry in self._listening)
@@ -90,8 +144,10 @@ class Running:
     async def stop(self, drain_s: float | None = None) -> int:
         """Ends: no new connections, idle ones closed, open exchanges waited for and then aborted.
 
-        Returns how many had to be aborted. `drain_s` None is what the settings say.
+        The admin listener stays until all else is gone, and says that it drains. Returns how many exchanges had to be
+        aborted. `drain_s` None is what the settings say.
         """
+        self.draining = True
         for entry in self._listening:
             entry.sockets.close()
             entry.handler.drain()
@@ -108,6 +164,8 @@ class Running:
         for entry in self._listening:
             await entry.server.shutdown(0.1)
         self._upstreams.close()
+        if self._admin is not None:
+            await self._admin.close()
         return self._aborted
 
     def abort(self) -> None:

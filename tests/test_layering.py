@@ -96,7 +96,7 @@ LAYERS = {
     "proxy.net": Layer(names("net", "core")),
     "proxy.edge": Layer(names("edge", "core")),
     "proxy.demo": Layer(names("demo"), STANDARD | {"aiohttp"}),
-    "proxy.app": Layer(names("app", "config", "core", "edge", "net")),
+    "proxy.app": Layer(names("app", "config", "core", "edge", "net", "__version__")),
     "proxy.cli": Layer(names("cli", "config", "app", "demo", "edge", "__version__")),
     "proxy.__main__": Layer(names("cli"), STANDARD),
     "proxy": Layer(frozenset(), PURE),

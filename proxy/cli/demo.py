@@ -16,13 +16,16 @@ from proxy.demo.run import start
 @click.option("--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Where the page is.")
 def demo(listen: str) -> None:
     """Show the proxy at work: an embedded fake LLM and a page."""
-    configuration.from_options({"listen": listen, "routes": [{"upstream": "http://127.0.0.1:1"}]})  # or exit with 2
+    configuration.from_options(
+        {"listen": listen, "admin": "off", "routes": [{"upstream": "http://127.0.0.1:1"}]}
+    )  # or exit with 2
 
     @asynccontextmanager
     async def prepare() -> AsyncIterator[Config]:
         async with await start() as upstream:
             route = {"name": "demo", "path": "/", "upstream": upstream.upstream_url}
-            yield configuration.from_options({"listen": listen, "routes": [route], "log": {"level": "warning"}})
+            written = {"listen": listen, "admin": "off", "routes": [route], "log": {"level": "warning"}}
+            yield configuration.from_options(written)
 
     run(prepare, _started)
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import click
 
@@ -20,7 +21,8 @@ from proxy.config.model import Config
 from proxy.config.warnings import warnings
 from proxy.edge.access_log import AccessLog
 from proxy.edge.log_lines import LineFormatter
-from proxy.edge.log_sink import LogSink
+from proxy.edge.log_sink import Descriptor, LogSink
+from proxy.edge.terminal import wants_colour
 
 log = logging.getLogger("proxy")
 
@@ -66,12 +68,13 @@ async def _serve(
 ) -> None:
     signals = _Signals()  # before anybody can know that we run
     async with prepare() as config:
-        sink = LogSink(sys.stderr)
-        _set_up_logging(config, sink)
+        form = _form(config)
+        sink = LogSink(Descriptor(sys.stderr.fileno()), partial(_own_line, LineFormatter(*form)))
+        _set_up_logging(config, sink, form)
         for warning in warnings(config):
             log.warning("%s", warning)
-        access_log = AccessLog(sink, config.log.format, config.log.level)
-        running = await _start(compiled(config), access_log)
+        access_log = AccessLog(sink, f"coloured {form[0]}" if form[1] else form[0], config.log.level)
+        running = await _start(compiled(config), access_log, sink)
         started(config, running)
         _calm_collector()
         await signals.first.wait()
@@ -81,9 +84,9 @@ async def _serve(
         sink.drain(LAST_LINES_S)
 
 
-async def _start(settings: Settings, access_log: AccessLog) -> Running:
+async def _start(settings: Settings, access_log: AccessLog, sink: LogSink) -> Running:
     try:
-        return await Running.start(settings, [access_log])
+        return await Running.start(settings, [access_log], sink)
     except UnusableTlsFile as error:
         click.echo(f"streamsafe: {error}", err=True)
         sys.exit(2)
@@ -105,9 +108,21 @@ async def _stop(running: Running, drain_s: float, signals: _Signals) -> int:
     return await waiting
 
 
-def _set_up_logging(config: Config, sink: LogSink) -> None:
+def _form(config: Config) -> tuple[str, bool]:
+    """How log lines look, and whether in colour: text becomes columns where it goes to a terminal."""
+    if config.log.format != "text" or not sys.stderr.isatty():
+        return config.log.format, False
+    return "columns", wants_colour(os.environ)
+
+
+def _own_line(formatter: LineFormatter, message: str) -> str:
+    """A line of the log about itself, for whoever cannot go through `logging`."""
+    return formatter.format(logging.LogRecord("proxy", logging.WARNING, "", 0, message, None, None)) + "\n"
+
+
+def _set_up_logging(config: Config, sink: LogSink, form: tuple[str, bool]) -> None:
     handler = logging.StreamHandler(sink)
-    handler.setFormatter(LineFormatter(config.log.format))
+    handler.setFormatter(LineFormatter(*form))
     logging.basicConfig(level=config.log.level.upper(), handlers=[handler], force=True)
 
 
@@ -147,5 +162,7 @@ def told(config: Config, running: Running) -> None:
     """Says where it listens and what goes where."""
     for address in running.addresses:
         log.info("streamsafe %s listens on %s", __version__, address)
+    if running.admin_address is not None:
+        log.info("/healthz, /readyz, /metrics and /status are at %s", running.admin_address)
     for route in config.routes:
         log.info("%s goes to %s", route.path or route.path_regex, route.upstream[0].url)

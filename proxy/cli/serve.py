@@ -18,7 +18,11 @@ _HEADER = re.compile(r"\s*([^:\s]+)\s*:\s*(.*?)\s*\Z", re.DOTALL)
 @click.argument("upstream", required=False)
 @click.option("-c", "--config", "file", metavar="FILE", help="Configuration file (YAML).")
 @click.option("--listen", metavar="HOST:PORT", help="Where clients connect.  [default: 127.0.0.1:8787]")
-@click.option("--admin", metavar="HOST:PORT|off", help="Where metrics and the inspector are; only `off` so far.")
+@click.option(
+    "--admin",
+    metavar="HOST:PORT|off",
+    help="Where /healthz, /readyz, /metrics and /status are.  [default: 127.0.0.1:8788]",
+)
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Origin whose pages may use the proxy; repeatable.")
 @click.option(
     "--header", multiple=True, metavar="'NAME: VALUE'", help="Header set on requests to the upstream; repeatable."

@@ -34,8 +34,6 @@ def _is_single(upstreams: object) -> bool:
 
 
 NOT_YET: dict[str, NotYet] = {
-    "admin": NotYet("off", "there is no admin listener", later="127.0.0.1:8788"),
-    "admin_token": NotYet("null", "there is no admin listener"),
     "workers": NotYet("1", "the proxy runs as one process"),
     "inspector": NotYet("off", "nothing is captured", later="{capture: 64MiB}"),
     "allow_unauthenticated": NotYet("false", "a route with a secret is served on loopback only"),

@@ -10,14 +10,16 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.config.addresses import Address, Addresses, is_loopback
+from proxy.config.addresses import Address, Addresses, ListenAddress, is_loopback
 from proxy.config.messages import Place, Report
 from proxy.config.route import RouteMatch
+from proxy.config.section import OrOff
 from proxy.config.upstream import Upstream, Upstreams
 
 T = TypeVar("T")
 
 _MATCH: TypeAdapter[RouteMatch] = TypeAdapter(RouteMatch)
+_ADMIN: TypeAdapter[Address | None] = TypeAdapter(OrOff[ListenAddress])
 _ADDRESSES: TypeAdapter[tuple[Address, ...]] = TypeAdapter(Addresses)
 _UPSTREAMS: TypeAdapter[tuple[Upstream, ...]] = TypeAdapter(Upstreams)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -37,7 +39,8 @@ def check(values: dict[str, Any], report: Report) -> None:
     for index, listener in enumerate(listeners or ()):
         several = isinstance(values.get("listen"), list)
         _refuse_open_secret(listener, ("listen", index) if several else ("listen",), routes, report)
-        _refuse_own_address(listener, routes, report)
+        _refuse_own_address(listener, "listener", routes, report)
+    _check_admin(values, listeners or (), routes, report)
 
 
 def _maps(routes: list[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -89,8 +92,26 @@ def _refuse_open_secret(
             )
 
 
-def _refuse_own_address(listener: Address, routes: list[tuple[int, dict[str, Any]]], report: Report) -> None:
-    """A route to the proxy itself would go round until the loop is detected, one request at a time."""
+def _check_admin(
+    values: dict[str, Any], listeners: tuple[Address, ...], routes: list[tuple[int, dict[str, Any]]], report: Report
+) -> None:
+    """What the admin listener tells is for who runs the proxy: not for the network, nor for clients of a route."""
+    admin = _valid(_ADMIN, values["admin"]) if "admin" in values else Address("127.0.0.1", 8788)
+    if admin is None:
+        return
+    if not admin.is_local and values.get("admin_token") is None:
+        report.add(
+            ("admin",),
+            f"expected a loopback address, or admin_token (`${{NAME}}` or `${{file:/path}}`) beside it, found {admin}",
+        )
+    if admin in listeners and admin.port != 0:
+        report.add(("admin",), f"expected an address of its own, found {admin}, which is also in `listen`")
+    _refuse_own_address(admin, "admin listener", routes, report)
+
+
+def _refuse_own_address(listener: Address, what: str, routes: list[tuple[int, dict[str, Any]]], report: Report) -> None:
+    """A route to the proxy itself would go round until the loop is detected, one request at a time; one to its admin
+    listener would show that to every client."""
     for index, route in routes:
         for upstream in _valid(_UPSTREAMS, route.get("upstream")) or ():
             url = urlsplit(str(upstream.url))
@@ -99,5 +120,5 @@ def _refuse_own_address(listener: Address, routes: list[tuple[int, dict[str, Any
             if listener.port and port == listener.port and same_host:
                 report.add(
                     ("routes", index, "upstream"),
-                    f"expected another server, found this proxy's own listener {listener}",
+                    f"expected another server, found this proxy's own {what} {listener}",
                 )

@@ -5,7 +5,7 @@ Nothing here reads a file or validates: what arrives has been loaded, and what i
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from proxy.config.addresses import Address
@@ -20,7 +20,7 @@ from proxy.core.cors import EXPOSED, Cors
 from proxy.core.forwarding import Forwarding, Trusted
 from proxy.core.guard import Hosts
 from proxy.core.headers import NO_RULES, Rules
-from proxy.core.message import field
+from proxy.core.message import field as message_field
 from proxy.core.plan import Proxy
 from proxy.core.streams import Heartbeat, StreamPolicy
 
@@ -36,6 +36,15 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Admin:
+    """The admin listener: where it is, the Host check of what is not for probes, and the token that it needs."""
+
+    where: Address
+    hosts: Hosts | None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that a running proxy needs to know. Times in seconds, sizes in bytes, `tls_*` are paths."""
 
@@ -46,6 +55,8 @@ class Settings:
     """The largest request head that any route takes."""
     tls_cert: str | None = None
     tls_key: str | None = None
+    admin: Admin | None = None
+    """None: nothing is counted and nothing told."""
 
 
 def compiled(config: Config) -> Settings:
@@ -64,7 +75,16 @@ def compiled(config: Config) -> Settings:
         head_bytes=max(route.limits.request_head for route in config.routes),
         tls_cert=tls.cert if tls else None,
         tls_key=tls.key if tls else None,
+        admin=_admin(config),
     )
+
+
+def _admin(config: Config) -> Admin | None:
+    if config.admin is None:
+        return None
+    token = config.admin_token.reveal() if config.admin_token else None
+    # Beyond loopback the token is the guard: a scraper comes with whatever address it found us by.
+    return Admin(config.admin, _hosts(config, config.admin) if config.admin.is_local else None, token)
 
 
 def _hosts(config: Config, where: Address) -> Hosts | None:
@@ -172,9 +192,9 @@ def _credential(route: Route) -> routes.Credential | None:
     preset = PRESETS.get(route.preset or "")
     slot = preset.credential if preset else BEARER
     return routes.Credential(
-        field(slot.field.encode("ascii"), slot.value(route.api_key.reveal()).encode("utf-8")),
+        message_field(slot.field.encode("ascii"), slot.value(route.api_key.reveal()).encode("utf-8")),
         tuple(
-            field(name.encode("ascii"), value.encode("ascii"))
+            message_field(name.encode("ascii"), value.encode("ascii"))
             for name, value in (preset.request_defaults if preset else ())
         ),
         frozenset(CREDENTIAL_FIELDS),
@@ -209,7 +229,9 @@ def _cookies(written: CookiesModel) -> Cookies | None:
 def _rules(rules: HeaderRules) -> Rules:
     def lines(written: dict[str, tuple[str, ...]]) -> tuple[tuple[bytes, bytes, bytes], ...]:
         return tuple(
-            field(name.encode("ascii"), value.encode("utf-8")) for name, listed in written.items() for value in listed
+            message_field(name.encode("ascii"), value.encode("utf-8"))
+            for name, listed in written.items()
+            for value in listed
         )
 
     made = Rules(

@@ -106,12 +106,14 @@ class Config(Section):
         "free one.",
     )
     admin: OrOff[ListenAddress] = Field(
-        default=None,
-        description="Where the inspector, /metrics, /healthz and /readyz are served: HOST:PORT. `off`: nowhere.",
+        default=Address("127.0.0.1", 8788),
+        description="Where /healthz, /readyz, /metrics and /status are served: HOST:PORT or unix:/path. Port 0: the "
+        "system picks a free one. `off`: nowhere.",
     )
     admin_token: SecretText | None = Field(
         default=None,
-        description="Token needed there, `${NAME}` or `${file:/path}`; required if `admin` is not on loopback.",
+        description="Token needed for /metrics and /status (`Authorization: Bearer`), `${NAME}` or `${file:/path}`; "
+        "required if `admin` is not on loopback.",
     )
     workers: Workers = Field(default=1, description="Processes that share the listeners. `auto`: one for each core.")
     allowed_hosts: tuple[HostName, ...] = Field(

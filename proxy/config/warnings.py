@@ -19,6 +19,8 @@ def warnings(config: Config) -> list[str]:
         for where in config.listen
         if not where.is_local
     ]
+    if config.admin is not None and not config.admin.is_local:
+        found.append(f"security: the admin listener is on {config.admin}, which other machines can reach")
     if config.allowed_hosts:
         found.append(f"security: requests for these hosts are taken too: {', '.join(config.allowed_hosts)}")
     for route in config.routes:

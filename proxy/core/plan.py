@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import NamedTuple
 
-from proxy.core import cors, forwarding, framing, guard, headers, routes, streams, target, upgrade
+from proxy.core import cors, forwarding, framing, guard, headers, routes, streams, target, tracing, upgrade
 from proxy.core.errors import (
     ClientError,
     ExpectationFailed,
@@ -62,17 +62,18 @@ class Forward(NamedTuple):
     route: routes.Route
     request: RequestHead
     lines: bytes
-    """The head that goes upstream but for its end, which depends on the body alone."""
+    """The head that goes upstream but for its end: the names of the request, and how its body is framed."""
     body: Body
     host: bytes
     """The authority the client asked for; redirects that point at the upstream are turned to it."""
     tunnel: bool = False
     """Whether the upstream is asked to switch protocols."""
+    told: tracing.Told = tracing.BOTH
+    """Which names of the request are told behind `lines`."""
 
-    @property
-    def head(self) -> bytes:
-        """The head that goes upstream."""
-        return self.lines + framing.told(self.body)
+    def head(self, trace: tracing.Trace) -> bytes:
+        """The head that goes upstream, for a request of these names."""
+        return self.lines + tracing.lines(self.told, trace) + framing.told(self.body)
 
 
 Plan = Reply | Refuse | Forward
@@ -113,7 +114,7 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         elif b"te" in request.names and headers.accepts_trailers(request):
             fields += (_TE_TRAILERS, _CONNECTION_TE)
         lines = request_lines(request.method, upstream_target(route, asked), fields)
-        return Forward(route, request, lines, body, host, tunnel)
+        return Forward(route, request, lines, body, host, tunnel, tracing.told(route.request_rules, fields))
     except ProxyError as error:
         return Refuse(error, route)
 
@@ -219,6 +220,8 @@ def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
 def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes) -> list[Field]:
     """Strip, tell, apply the rules, inject: in this order, so that nothing a client names can undo what comes after."""
     fields = headers.end_to_end(request.fields, route.request_dropped, request.names)
+    if tracing.TRACESTATE in request.names and not tracing.continues(request):
+        fields = [entry for entry in fields if entry[0] != tracing.TRACESTATE]
     fields = forwarding.apply(fields, request, route.forwarding, proxy.trusted)
     if route.forwarding.via:
         fields = forwarding.via(fields, proxy.instance) if b"via" in request.names else [*fields, proxy.via]

@@ -14,6 +14,7 @@ from proxy.core.guard import host_name
 from proxy.core.headers import FRAMING, NO_RULES, REQUEST_DROPPED, Rules
 from proxy.core.message import Field
 from proxy.core.streams import StreamPolicy
+from proxy.core.tracing import NAMES, is_echoed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +157,13 @@ class Route:
     limits: Limits = Limits()
     request_dropped: frozenset[bytes] = field(init=False, repr=False)
     """Request fields that never travel on as they came."""
+    echoes_request_id: bool = field(init=False, repr=False)
+    """Whether an answer that has no request id gets that of its request."""
 
     def __post_init__(self) -> None:
         clears = self.credential.clears if self.credential else frozenset()
-        object.__setattr__(self, "request_dropped", REQUEST_DROPPED | FRAMING | clears)
+        object.__setattr__(self, "request_dropped", REQUEST_DROPPED | FRAMING | NAMES | clears)
+        object.__setattr__(self, "echoes_request_id", is_echoed(self.response_rules))
 
 
 def ordered(routes: Iterable[Route]) -> tuple[Route, ...]:

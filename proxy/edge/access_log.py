@@ -13,7 +13,9 @@ from typing import Protocol
 
 from proxy.core import redact
 from proxy.core.exchange import Exchange
-from proxy.edge.log_lines import escaped, timestamp
+from proxy.edge.escaping import escaped
+from proxy.edge.log_lines import timestamp
+from proxy.edge.terminal import Columns
 
 FLUSH_AFTER_S = 0.05
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+\Z")  # what needs no quotes: visible ASCII without `"`, `=` and backslash
@@ -109,7 +111,7 @@ def text_line(exchange: Exchange) -> str:
         f" max_gap_ms={f'{ex.max_gap * 1000:.1f}' if ex.max_gap else '0.0'}"
         f"{_stream_text(ex) if ex.dialect or ex.max_gap or ex.max_stall else ''}"
         f"{f' upstream={ex.upstream}' if ex.upstream else ''}"
-        f" attempts={ex.attempts} request_id={ex.request_id}"
+        f" attempts={ex.attempts} request_id={ex.request_id if '=' not in ex.request_id else escaped(ex.request_id)}"
     )
 
 
@@ -145,7 +147,12 @@ def _quoted(value: str) -> str:
     return value if _PLAIN.match(value) else escaped(value)
 
 
-FORMATS: dict[str, Callable[[Exchange], str]] = {"text": text_line, "json": json_line}
+FORMATS: dict[str, Callable[[Exchange], str]] = {
+    "text": text_line,
+    "json": json_line,
+    "columns": Columns(colour=False).exchange,
+    "coloured columns": Columns(colour=True).exchange,
+}
 
 
 class Stream(Protocol):

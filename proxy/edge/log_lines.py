@@ -1,14 +1,11 @@
 """How our own log lines look: `key=value` text for people, JSON for machines, one line each whatever is in them."""
 
 import functools
-import json
 import logging
 from datetime import UTC, datetime
 
-
-def escaped(value: object) -> str:
-    """JSON in visible ASCII: terminals act on more than what JSON has to escape."""
-    return json.dumps(value).replace("\x7f", "\\u007f")
+from proxy.edge.escaping import escaped
+from proxy.edge.terminal import Columns
 
 
 def timestamp(seconds: float) -> str:
@@ -31,17 +28,20 @@ def _second(number: int) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Formats records of `logging` like the lines of the access log."""
+    """Formats records of `logging` like the lines of the access log: `text`, `json`, or `columns` for a terminal."""
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, colour: bool = False) -> None:
         super().__init__()
         self._json = form == "json"
+        self._columns = Columns(colour) if form == "columns" else None
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; a traceback is part of the message, escaped."""
         message = record.getMessage()
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"
+        if self._columns is not None:
+            return self._columns.record(record, message)
         line = {"time": timestamp(record.created), "level": record.levelname.lower(), "message": message}
         if self._json:
             return escaped(line)

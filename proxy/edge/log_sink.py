@@ -3,31 +3,67 @@
 A pipe that is full then costs lines, which are counted, and never an exchange.
 """
 
+import os
 import queue
+import select
 import threading
 import time
-from typing import TextIO
+from collections.abc import Callable
+
+from proxy.edge.access_log import Stream
 
 WAITING_BYTES = 1024 * 1024
 
 
-class LogSink:
-    """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted."""
+class Descriptor:
+    """Text straight into a file descriptor: nothing is kept back that could fail once more when the process ends.
 
-    def __init__(self, stream: TextIO) -> None:
+    One that was made non-blocking by whoever shares it is waited for like any other.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def write(self, text: str) -> int:
+        """Returns when all is written. Errors: OSError, where some of it may have been."""
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:
+            try:
+                left = left[os.write(self._number, left) :]
+            except BlockingIOError:
+                poller = select.poll()
+                poller.register(self._number, select.POLLOUT)
+                poller.poll()
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: there is no buffer."""
+
+
+class LogSink:
+    """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted.
+
+    `told` makes the line that says how many, with its line end, once lines are taken again.
+    """
+
+    def __init__(self, stream: Stream, told: Callable[[str], str]) -> None:
         self._stream = stream
+        self._told = told
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
-        self.dropped = 0
-        """Writes that were dropped and have not been told of yet."""
+        self._untold = 0
+        self.lines = 0
+        """Lines that were written."""
+        self.lost_lines = 0
+        """Lines that were dropped, as too much was waiting or the stream took nothing."""
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str) -> int:
         """Hands text to the thread, or drops it."""
         with self._lock:
             if self._waiting + len(text) > WAITING_BYTES:
-                self.dropped += 1
+                self._lose(text)
                 return 0
             self._waiting += len(text)
         self._lines.put(text)
@@ -46,12 +82,23 @@ class LogSink:
         while True:
             text = self._lines.get()
             with self._lock:
-                dropped, self.dropped = self.dropped, 0
-            told = f"log writes dropped, as nobody read them: {dropped}\n" if dropped else ""
+                untold, self._untold = self._untold, 0
+            told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""
             try:
                 self._stream.write(told + text)
                 self._stream.flush()
-            except (OSError, ValueError):
-                pass  # a stream that cannot be written to costs lines, never an exchange
+            except (OSError, ValueError):  # a stream that cannot be written to costs lines, never an exchange
+                with self._lock:
+                    self._untold += untold
+                    self._lose(text)
+                    self._waiting -= len(text)
+                continue
             with self._lock:
+                self.lines += text.count("\n") + bool(told)
                 self._waiting -= len(text)
+
+    def _lose(self, text: str) -> None:
+        """Counts lines that nobody will see. Called with the lock held."""
+        lost = text.count("\n")
+        self.lost_lines += lost
+        self._untold += lost

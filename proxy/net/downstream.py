@@ -16,10 +16,13 @@ from proxy.core import answer as answers
 from proxy.core import upgrade
 from proxy.core.answer import Answer
 from proxy.core.errors import ClientGone, ProxyError
+from proxy.core.exchange import Exchange
 from proxy.core.framing import NO_BODY
 from proxy.core.message import Field, RequestHead, ResponseHead, field, first, phrase, response_bytes
 from proxy.core.plan import Reply
 from proxy.core.routes import Route
+from proxy.core.tracing import REQUEST_ID
+from proxy.net.planner import named
 from proxy.net.sockets import reset_on_close, unsent_bytes
 
 if TYPE_CHECKING:
@@ -173,18 +176,26 @@ class Client:
         "_transport",
         "body",
         "connection",
+        "echoes_request_id",
+        "exchange",
         "head",
         "keep_alive",
+        "trace",
     )
 
     head: RequestHead
     """Known as soon as it has been read; nothing is answered before."""
+    exchange: Exchange
+    """What is written down of this request and its answer."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self.body = request.content
         """The request's body as it arrives."""
         self.connection = cast("ClientConnection", request.protocol)
         """The protocol of the client's connection."""
+        self.trace = named(request)
+        """The names of the request, for the upstream and the log."""
+        self.echoes_request_id = True
         self.connection.serve(self.body)
         self._transport = self.connection.transport
         self._ends_by_close = self._lingers = self._switched = False
@@ -232,7 +243,7 @@ class Client:
         if transport is None or not self.connected:
             raise ClientGone
         status, reason, fields, (framing, _), _, _, _, _ = answer
-        ours = []
+        ours = self._echo(fields)
         if first(fields, b"date") is None:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
         self._ends_by_close = framing == "close"
@@ -243,13 +254,19 @@ class Client:
         self._sink = _SINKS[framing](transport, response_bytes(status, reason, fields + ours))
         return self._sink
 
+    def _echo(self, fields: list[Field]) -> list[Field]:
+        """The request's id, for an answer without one: that of an upstream stays alone, as its support asks for it."""
+        if not self.echoes_request_id or first(fields, REQUEST_ID) is not None:
+            return []
+        return [(REQUEST_ID, b"X-Request-ID", self.trace.request_id.encode("ascii"))]
+
     def switch(self, reason: bytes, fields: list[Field]) -> None:
         """Sends a 101: what follows is no HTTP. Errors: ClientGone."""
         if not self.connected:
             raise ClientGone
         self._switched = True
         self.keep_alive = False
-        self.write(response_bytes(101, reason, fields))
+        self.write(response_bytes(101, reason, fields + self._echo(fields)))
 
     def write(self, data: bytes) -> None:
         """Sends bytes of a tunnel."""

@@ -6,7 +6,6 @@ Until the head of an answer has gone an error becomes an answer; from then on it
 import asyncio
 import logging
 import time
-from random import getrandbits
 
 from aiohttp import web
 
@@ -59,7 +58,7 @@ class Handler:
         exchange = self._begin(client, request)
         self.clients.add(client)
         try:
-            client.head, decided = self._planner.plan(request, client.connection.peer)
+            client.head, decided = self._planner.plan(request, client.connection.peer, client.trace)
             if self._trusts_peers:
                 exchange.client = client_ip(client.head, self._proxy.trusted)
             if isinstance(decided, Forward):
@@ -126,9 +125,10 @@ class Handler:
     def _begin(self, client: Client, request: web.BaseRequest) -> Exchange:
         if self._draining:
             client.keep_alive = False
-        request_id = f"{getrandbits(64):016x}"
         now = time.time(), time.monotonic()
-        return Exchange(request_id, *now, request.method, request.raw_path, client.connection.peer.ip)
+        exchange = Exchange(client.trace.request_id, *now, request.method, request.raw_path, client.connection.peer.ip)
+        client.exchange = exchange
+        return exchange
 
     def _end(self, exchange: Exchange) -> None:
         exchange.ended = time.monotonic()
@@ -146,8 +146,9 @@ class Handler:
     async def _forward(self, client: Client, forward: Forward, exchange: Exchange) -> None:
         route = forward.route
         exchange.route, exchange.upstream = route.name, route.upstream.origin.name
+        client.echoes_request_id = route.echoes_request_id
         clocks = Deadlines(route.timeouts, exchange.started)
-        upload = Upload(forward, client.body, clocks, exchange)
+        upload = Upload(forward, client.trace, client.body, clocks, exchange)
         call = Call(self._upstreams.pool(route.upstream.origin), forward, upload, clocks, exchange, client.interim)
         life = Life(self._upstreams.sweeper, clocks, call)
         beat, early, taken = route.stream.heartbeat, None, False

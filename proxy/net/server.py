@@ -44,8 +44,8 @@ class Server(web.Server):
         return ClientConnection(self, **self._options)
 
 
-def _refuse_taken(path: str) -> None:
-    """Both loops replace a socket file without asking whether somebody listens behind it."""
+def refuse_taken(path: str) -> None:
+    """Both loops replace a socket file without asking whether somebody listens behind it. Errors: OSError, if so."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
@@ -64,7 +64,7 @@ async def listen(
     loop = asyncio.get_running_loop()
     shutdown_s = _TLS_SHUTDOWN_S if tls else None
     if path is not None:
-        _refuse_taken(path)
+        refuse_taken(path)
         return await loop.create_unix_server(server, path, ssl=tls, backlog=BACKLOG, ssl_shutdown_timeout=shutdown_s)
     return await loop.create_server(
         server, host, port, ssl=tls, backlog=BACKLOG, reuse_address=True, ssl_shutdown_timeout=shutdown_s

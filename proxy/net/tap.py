@@ -13,6 +13,8 @@ class Tap:
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
+        self.failures = 0
+        """How often an observer failed."""
 
     def ended(self, exchange: Exchange) -> None:
         """An exchange is over."""
@@ -20,4 +22,5 @@ class Tap:
             try:
                 observer.ended(exchange)
             except Exception:  # an observer's fault must not become a request's
+                self.failures += 1
                 log.exception("an observer failed")

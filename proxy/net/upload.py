@@ -14,6 +14,7 @@ from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTo
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Forward
 from proxy.core.streams import accepts_events
+from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
 from proxy.net.upstream.connection import Connection
 
@@ -24,10 +25,13 @@ REPLAY_BYTES = 64 * 1024
 class Upload:
     """One request body. `send` may be called again for another connection while `replayable`."""
 
-    __slots__ = ("_body", "_clocks", "_exchange", "_forward", "_seen", "_task", "_whole", "asks_to_stream")
+    __slots__ = ("_body", "_clocks", "_exchange", "_forward", "_head", "_seen", "_task", "_whole", "asks_to_stream")
 
-    def __init__(self, forward: Forward, body: StreamReader, clocks: Deadlines, exchange: Exchange) -> None:
+    def __init__(
+        self, forward: Forward, trace: Trace, body: StreamReader, clocks: Deadlines, exchange: Exchange
+    ) -> None:
         self._forward = forward
+        self._head = forward.head(trace)
         self._body = body
         self._clocks = clocks
         self._exchange = exchange
@@ -46,9 +50,8 @@ class Upload:
 
     def send(self, connection: Connection) -> None:
         """Sends the head and what there is of the body; a task pipes the rest. Errors: ClientError, ClientGone."""
-        forward = self._forward
         if self._whole is not None:
-            connection.write(forward.head + self._framed(self._whole, ended=True))
+            connection.write(self._head + self._framed(self._whole, ended=True))
             self._sent(connection)
             return
         ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
@@ -56,11 +59,12 @@ class Upload:
         if ended:
             if len(data) <= REPLAY_BYTES:
                 self._whole = data
-            connection.write(forward.head + self._framed(data, ended=True))
+            connection.write(self._head + self._framed(data, ended=True))
             self._sent(connection)
             return
-        connection.write(forward.head + self._framed(data))
-        self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=f"upload {forward.route.name}")
+        connection.write(self._head + self._framed(data))
+        name = f"upload {self._forward.route.name}"
+        self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=name)
 
     def cancel(self) -> None:
         """Stops piping; the connection cannot be used again then."""

@@ -98,3 +98,33 @@ class Command:
             self._process.kill()
         self._process.wait(WAIT_LIMIT_S)
         assert "Traceback" not in self.stderr, self.stderr
+
+
+class PipedCommand:
+    """`serve` with its stderr in a pipe that is read to the addresses and then not until the end."""
+
+    def __init__(self, upstream: str) -> None:
+        listeners = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        self._process = subprocess.Popen(
+            [*COMMAND, "serve", upstream, *listeners], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_addresses(self) -> tuple[str, str]:
+        """Where the proxy and its admin listener are."""
+        assert self._process.stderr is not None
+        lines = [self._process.stderr.readline() for _ in range(3)]
+        found = re.findall(r"http://127\.0\.0\.1:\d+", "".join(lines))
+        return found[0], found[1]
+
+    def end_and_read(self) -> str:
+        """Stops it, and reads what it has written meanwhile and writes at its end."""
+        self._process.terminate()
+        _, said = self._process.communicate(timeout=WAIT_LIMIT_S)
+        assert self._process.returncode == 0
+        return said
+
+    def kill(self) -> None:
+        """Ends it if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()

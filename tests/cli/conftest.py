@@ -42,10 +42,10 @@ def launch(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def serve(launch: Serve) -> Serve:
-    """Starts `serve` on a free port."""
+    """Starts `serve` on a free port, without an admin listener unless one is asked for."""
 
     def start_one(*arguments: str, environ: dict[str, str] | None = None) -> Command:
-        return launch("serve", "--listen", "127.0.0.1:0", *arguments, environ=environ)
+        return launch("serve", "--listen", "127.0.0.1:0", "--admin", "off", *arguments, environ=environ)
 
     return start_one
 

@@ -94,7 +94,11 @@ def test_a_warning_is_told_and_is_no_error(tmp_path: Path) -> None:
         ("routes:\n- {preset: ark, cors: {origins: [a]}}", "2:34: routes[0].cors.origins[0]: expected an origin"),
         ("routes:\n- {preset: ark, api_key: abc}", "2:26: routes[0].api_key: expected ${NAME} or ${file:/path}"),
         ("routes:\n- {preset: ark, preset: ark}", "2:17: routes[0].preset: expected each key once"),
-        ("admin: 127.0.0.1:1\nroutes: [{preset: ark}]", "1:8: admin: expected off (admin is not available yet"),
+        ("admin: 0.0.0.0:1\nroutes: [{preset: ark}]", "1:8: admin: expected a loopback address, or admin_token"),
+        (
+            "admin: 127.0.0.1:9\nroutes: [{upstream: 'http://localhost:9'}]",
+            "2:21: routes[0].upstream: expected another server, found this proxy's own admin listener 127.0.0.1:9",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_column(tmp_path: Path, text: str, said: str) -> None:

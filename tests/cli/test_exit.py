@@ -153,7 +153,9 @@ def test_an_unknown_option_or_word_is_exit_code_2(tmp_path: Path, arguments: lis
         ([UPSTREAM, "--cors", "localhost"], "--cors: expected an origin such as"),
         ([UPSTREAM, "--strip-prefix", "a"], '--strip-prefix: expected a path that begins with /, found "a"'),
         ([UPSTREAM, "--workers", "2"], "--workers: expected 1 (workers is not available yet"),
-        ([UPSTREAM, "--admin", "127.0.0.1:0"], "--admin: expected off (admin is not available yet"),
+        ([UPSTREAM, "--admin", "0.0.0.0:2"], "--admin: expected a loopback address, or admin_token (`${NAME}` or"),
+        ([UPSTREAM, "--admin", "127.0.0.1:8787"], "--admin: expected an address of its own, found 127.0.0.1:8787"),
+        ([UPSTREAM, "--admin", "9000"], "--admin: expected HOST:PORT, [v6]:PORT or unix:/path"),
         (["--preset", "azure-openai"], "everybody has their own with preset azure-openai"),
     ],
 )

@@ -125,7 +125,7 @@ async def test_a_warning_about_safety_is_told_at_every_start(serve: Serve, echo:
 
 async def test_a_unix_socket_can_be_listened_on(launch: Serve, echo: Echo, tmp_path: Path) -> None:
     path = tmp_path / "proxy.sock"
-    command = launch("serve", echo.url, "--listen", f"unix:{path}")
+    command = launch("serve", echo.url, "--listen", f"unix:{path}", "--admin", "off")
     await command.wait_match(f"listens on unix:{path}")
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
@@ -138,8 +138,8 @@ async def test_a_unix_socket_that_another_process_listens_on_is_not_taken_over(
     launch: Serve, echo: Echo, tmp_path: Path
 ) -> None:
     path = tmp_path / "proxy.sock"
-    await launch("serve", echo.url, "--listen", f"unix:{path}").wait_match("listens on unix:")
-    second = launch("serve", echo.url, "--listen", f"unix:{path}")
+    await launch("serve", echo.url, "--listen", f"unix:{path}", "--admin", "off").wait_match("listens on unix:")
+    second = launch("serve", echo.url, "--listen", f"unix:{path}", "--admin", "off")
     assert await second.wait_end(within_s=5) == 1
     assert second.stderr == f"streamsafe: cannot listen on unix:{path}: address already in use\n"
     async with (
@@ -153,12 +153,12 @@ async def test_a_unix_socket_that_nobody_listens_on_any_more_is_replaced(
     launch: Serve, echo: Echo, tmp_path: Path
 ) -> None:
     path = tmp_path / "proxy.sock"
-    first = launch("serve", echo.url, "--listen", f"unix:{path}")
+    first = launch("serve", echo.url, "--listen", f"unix:{path}", "--admin", "off")
     await first.wait_match("listens on unix:")
     first.signal(signal.SIGKILL)
     await first.wait_end()
     assert path.exists()
-    await launch("serve", echo.url, "--listen", f"unix:{path}").wait_match("listens on unix:")
+    await launch("serve", echo.url, "--listen", f"unix:{path}", "--admin", "off").wait_match("listens on unix:")
 
 
 async def test_one_worker_and_no_admin_listener_may_be_asked_for(serve: Serve, echo: Echo) -> None:

@@ -10,8 +10,6 @@ from proxy.config.schema import sections
 ENVIRON = {"TOKEN": "0123456789abcdef0123"}
 
 ASKED = {
-    "admin": ("admin: 127.0.0.1:8788", "off (admin is not available yet: there is no admin listener)"),
-    "admin_token": ("admin_token: '${TOKEN}'", "null (admin_token is not available yet: there is no admin listener)"),
     "workers": ("workers: auto", "1 (workers is not available yet: the proxy runs as one process)"),
     "inspector": ("inspector: {capture: 1MiB}", "off (inspector is not available yet: nothing is captured)"),
     "allow_unauthenticated": (
@@ -75,7 +73,7 @@ def test_such_a_key_is_refused_in_the_defaults_too(key: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        *("admin: off", "admin_token: null", "workers: 1", "inspector: off", "clients: {tokens: []}"),
+        *("workers: 1", "inspector: off", "clients: {tokens: []}"),
         "allow_unauthenticated: false",
     ],
 )

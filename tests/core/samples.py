@@ -11,9 +11,12 @@ from proxy.core.framing import of_response
 from proxy.core.message import Field, Peer, RequestHead, ResponseHead, field, request_head, response_head
 from proxy.core.plan import Forward, Plan, Proxy, Refuse, Reply, plan
 from proxy.core.routes import Credential, Match, Origin, Route, Tls, Upstream, ordered
+from proxy.core.tracing import Trace
 
 LOOPBACK = Peer("127.0.0.1", secure=False)
 SILENT = Forwarding(x_forwarded=False, forwarded=False, x_real_ip=False, via=False)
+TRACE = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+NAMED = b"X-Request-ID: %b\r\ntraceparent: %b\r\n" % tuple(value.encode() for value in TRACE)
 KEY = field(b"Authorization", b"Bearer injected")
 CREDENTIAL = Credential(
     KEY,
@@ -91,8 +94,8 @@ def reply(decided: Plan) -> Reply:
 
 
 def sent(asked: RequestHead, *routes: Route, **changes: Any) -> list[bytes]:
-    """The lines of the head that goes upstream, without the line end at its end."""
-    head = forward(plan(proxy(*routes, **changes), asked)).head
+    """The lines of the head that goes upstream, without the names of the request and the line end at its end."""
+    head = forward(plan(proxy(*routes, **changes), asked)).head(TRACE).replace(NAMED, b"")
     assert head.endswith(b"\r\n\r\n")
     return head.removesuffix(b"\r\n\r\n").split(b"\r\n")
 

@@ -8,7 +8,7 @@ from proxy.core.guard import Hosts
 from proxy.core.message import Peer, RequestHead
 from proxy.core.plan import Proxy, plan
 from proxy.core.routes import Match
-from tests.core.samples import CREDENTIAL, forward, lines, proxy, refused, reply, request, route, sent, upstream
+from tests.core.samples import CREDENTIAL, TRACE, forward, lines, proxy, refused, reply, request, route, sent, upstream
 
 APP = b"https://app.example"
 CORS = Cors(frozenset({APP}))
@@ -33,7 +33,7 @@ def test_a_plain_request_goes_out_as_these_bytes() -> None:
         peer=Peer("192.0.2.1", secure=True),
     )
     planned = forward(plan(proxy(route(forwarding=Forwarding(), upstream=upstream("up.example:8080"))), asked))
-    assert planned.head == (
+    assert planned.head(TRACE) == (
         b"GET /a%2Fb?c=d&c HTTP/1.1\r\n"
         b"Host: up.example:8080\r\n"
         b"user-AGENT: curl\r\n"
@@ -46,6 +46,8 @@ def test_a_plain_request_goes_out_as_these_bytes() -> None:
         b"X-Forwarded-Proto: https\r\n"
         b"X-Real-IP: 192.0.2.1\r\n"
         b"Via: 1.1 here\r\n"
+        b"X-Request-ID: 4bf92f3577b34da6a3ce929d0e0e4736\r\n"
+        b"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n"
         b"\r\n"
     )
 
@@ -248,7 +250,7 @@ def test_the_authority_of_an_absolute_form_replaces_host() -> None:
     asked = request(b"GET http://llm.example/ HTTP/1.1", host=b"localhost")
     planned = forward(plan(proxy(named, hosts=Hosts(frozenset({b"llm.example"}))), asked))
     assert planned.host == b"llm.example"
-    assert b"\r\nX-Forwarded-Host: llm.example\r\n" in planned.head
+    assert b"\r\nX-Forwarded-Host: llm.example\r\n" in planned.head(TRACE)
 
 
 @pytest.mark.parametrize(

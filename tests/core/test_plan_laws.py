@@ -22,7 +22,7 @@ from proxy.core.message import (
 )
 from proxy.core.plan import Forward, Refuse, Reply, plan
 from proxy.core.routes import Match, Route
-from tests.core.samples import CREDENTIAL, proxy, route, upstream
+from tests.core.samples import CREDENTIAL, TRACE, proxy, route, upstream
 
 NAMES = [
     *(
@@ -107,7 +107,7 @@ def test_a_head_that_goes_upstream_is_sound(asked: RequestHead) -> None:
     decided = plan(PROXY, asked)
     if not isinstance(decided, Forward):
         return
-    first, *told = decided.head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    first, *told = decided.head(TRACE).removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, target, spoken = first.split(b" ")
     assert (method, spoken) == (decided.request.method, b"HTTP/1.1")
     assert target.startswith(b"/v1/" if decided.route is KEYED else b"/")

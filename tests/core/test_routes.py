@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.core.headers import FRAMING, REQUEST_DROPPED
 from proxy.core.routes import Credential, Match, Origin, Route, Tls, find, ordered
+from proxy.core.tracing import NAMES
 from tests.core.samples import CREDENTIAL, KEY, route
 
 
@@ -199,8 +200,8 @@ def test_connections_are_shared_only_between_equal_origins() -> None:
 
 def test_what_never_travels_on_is_hop_by_hop_framing_and_a_clients_credentials() -> None:
     """MUST. H1, H5, F13."""
-    assert route().request_dropped == REQUEST_DROPPED | FRAMING
-    assert route(credential=CREDENTIAL).request_dropped == REQUEST_DROPPED | FRAMING | CREDENTIAL.clears
+    assert route().request_dropped == REQUEST_DROPPED | FRAMING | NAMES
+    assert route(credential=CREDENTIAL).request_dropped == REQUEST_DROPPED | FRAMING | NAMES | CREDENTIAL.clears
 
 
 def test_a_credential_does_not_show_its_secret() -> None:

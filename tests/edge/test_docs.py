@@ -10,6 +10,8 @@ from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.access_log import fields
 
+from .figures import families
+
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "logs.md").read_text("utf-8")
 
 
@@ -59,3 +61,29 @@ def test_the_example_lines_have_the_fields_of_a_line() -> None:
     names = [pair.partition("=")[0] for pair in in_text.split(" ")]
     assert names == [name for name in line() if name in names]
     assert list(json.loads(in_json)) == line()
+
+
+OPERATIONS = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text("utf-8")
+NOT_OF_OURS = "process_"
+
+
+def test_every_metric_is_described_with_its_kind_and_labels() -> None:
+    described = {}
+    for line in OPERATIONS.split("\n"):
+        if line.startswith("| `streamsafe_"):
+            name, kind, labels, what = [cell.strip() for cell in line.strip("|").split("|")]
+            described[name.strip("`")] = kind, set(re.findall(r"`(\w+)`", labels))
+            assert what, name
+    actual = {}
+    for family in families():
+        if not family.name.startswith(NOT_OF_OURS):
+            labels = {label for sample in family.samples for label in sample.labels if label != "le"}
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            actual[name] = family.type, labels
+    assert described == actual
+
+
+def test_every_metric_of_the_process_is_named() -> None:
+    found = {family.name for family in families() if family.name.startswith(NOT_OF_OURS)}
+    assert found, "the system tells nothing of processes"
+    assert {name for name in found if f"`{name}" not in OPERATIONS} == set()

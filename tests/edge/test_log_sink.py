@@ -1,12 +1,18 @@
 """Lines are written by a thread: whoever does not read them costs lines, never time."""
 
 import contextlib
+import errno
 import io
 import os
 import threading
 import time
 
-from proxy.edge.log_sink import WAITING_BYTES, LogSink
+from proxy.edge.log_sink import WAITING_BYTES, Descriptor, LogSink
+
+
+def sink_to(stream: io.TextIOBase) -> LogSink:
+    """A sink whose own lines end in an exclamation mark."""
+    return LogSink(stream, lambda message: f"{message}!\n")
 
 
 class Stuck(io.StringIO):
@@ -23,7 +29,7 @@ class Stuck(io.StringIO):
 
 def test_what_is_written_arrives_in_order() -> None:
     stream = io.StringIO()
-    sink = LogSink(stream)
+    sink = sink_to(stream)
     for number in range(100):
         sink.write(f"{number}\n")
     sink.drain(5)
@@ -33,25 +39,27 @@ def test_what_is_written_arrives_in_order() -> None:
 def test_a_stuck_reader_costs_lines_which_are_counted_and_no_time() -> None:
     """MUST. S19."""
     stream = Stuck()
-    sink = LogSink(stream)
+    sink = sink_to(stream)
     line = "x" * 1023 + "\n"
     before = time.monotonic()
     taken = sum(sink.write(line) > 0 for _ in range(3000))
     assert time.monotonic() - before < 5
     assert taken == WAITING_BYTES // len(line)
-    assert sink.dropped == 3000 - taken
+    assert (sink.lines, sink.lost_lines) == (0, 3000 - taken)
     stream.go_on.set()
     sink.drain(5)
     sink.write("last\n")
     sink.drain(5)
     text = stream.getvalue()
     assert text.count(line) == taken
-    assert f"log writes dropped, as nobody read them: {3000 - taken}\n" in text
+    assert f"log lines dropped, as nobody took them: {3000 - taken}!\n" in text
     assert text.endswith("last\n")
+    assert text.count("dropped") == 1
+    assert (sink.lines, sink.lost_lines) == (taken + 2, 3000 - taken)
 
 
 def test_a_stop_does_not_wait_for_ever() -> None:
-    sink = LogSink(Stuck())
+    sink = sink_to(Stuck())
     sink.write("never\n")
     before = time.monotonic()
     sink.drain(0.05)
@@ -62,10 +70,56 @@ def test_a_stream_that_is_closed_costs_lines_only() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
-        sink = LogSink(stream)
+        sink = sink_to(stream)
         sink.write("nobody\n")
         sink.drain(5)
         sink.write("hears\n")
         sink.drain(5)
         with contextlib.suppress(BrokenPipeError):
             stream.close()
+
+
+class Failing(io.StringIO):
+    """A stream on a disk that is full while `full` is set."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(text)
+
+
+def test_lines_that_a_full_disk_did_not_take_are_counted_and_told_of_when_it_does_again() -> None:
+    stream = Failing()
+    sink = sink_to(stream)
+    sink.write("one\ntwo\n")
+    sink.drain(5)
+    sink.write("three\n")
+    sink.drain(5)
+    assert (sink.lines, sink.lost_lines) == (0, 3)
+    stream.full = False
+    sink.write("four\n")
+    sink.drain(5)
+    assert stream.getvalue() == "log lines dropped, as nobody took them: 3!\nfour\n"
+    assert (sink.lines, sink.lost_lines) == (2, 3)
+
+
+def test_a_descriptor_that_does_not_block_gets_every_byte_once() -> None:
+    """Whoever shares our stderr may have made it so; a pipe takes 64 KiB at a time."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    text = "".join(f"line {number} é\n" for number in range(20_000))
+    got: list[bytes] = []
+
+    def read() -> None:
+        while data := os.read(reading, 1 << 16):
+            got.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert Descriptor(writing).write(text) == len(text)
+    os.close(writing)
+    reader.join(10)
+    os.close(reading)
+    assert b"".join(got).decode() == text

@@ -7,11 +7,12 @@ import pytest
 from aiohttp import HttpVersion11
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from proxy.core.message import Peer
-from proxy.core.plan import Forward, Proxy, Refuse, plan
+from proxy.core.message import Peer, RequestHead
+from proxy.core.plan import Forward, Plan, Proxy, Refuse, plan
 from proxy.net import planner
-from proxy.net.planner import KEPT, KEPT_BYTES, Planner, read
+from proxy.net.planner import KEPT, KEPT_BYTES, Planner, named, read
 
 from .conftest import MakeOrigin, MakeProxy
 from .harness import INSTANCE, route
@@ -31,8 +32,18 @@ def request(*fields: tuple[bytes, bytes], method: str = "POST", target: str = "/
     """aiohttp's request, as far as it is looked at."""
     has_body = any(name.lower() == b"content-length" and value != b"0" for name, value in fields)
     return SimpleNamespace(
-        method=method, raw_path=target, version=HttpVersion11, raw_headers=tuple(fields), body_exists=has_body
+        method=method,
+        raw_path=target,
+        version=HttpVersion11,
+        raw_headers=tuple(fields),
+        headers=CIMultiDict([(name.decode(), value.decode()) for name, value in fields]),
+        body_exists=has_body,
     )
+
+
+def decide(remembering: Planner, asked: Any, peer: Peer = PEER) -> tuple[RequestHead, Plan]:
+    """What a handler gets."""
+    return remembering.plan(asked, peer, named(asked))
 
 
 def proxy(**overrides: Any) -> Proxy:
@@ -55,7 +66,7 @@ def test_a_plan_from_memory_is_the_plan_made_anew(
         fields = [HOST, *before]
         fields.insert(at, (b"Content-Length", length))
         one = request(*fields)
-        head, decided = remembering.plan(one, PEER)
+        head, decided = decide(remembering, one)
         assert head == read(one, PEER)
         assert outcome(decided) == outcome(plan(decider, read(one, PEER)))
 
@@ -63,13 +74,52 @@ def test_a_plan_from_memory_is_the_plan_made_anew(
 def test_a_known_head_is_not_decided_again(monkeypatch: pytest.MonkeyPatch):
     """What the memory is for: no second decision, also for another length of as many digits."""
     remembering = Planner(proxy())
-    first = remembering.plan(request(HOST, (b"Content-Length", b"10")), PEER)
+    first = decide(remembering, request(HOST, (b"Content-Length", b"10")))
     monkeypatch.delattr(planner, "plan")
-    assert remembering.plan(request(HOST, (b"Content-Length", b"10")), PEER) == first
-    _, other = remembering.plan(request(HOST, (b"content-length", b"99")), PEER)
+    assert decide(remembering, request(HOST, (b"Content-Length", b"10"))) == first
+    asked = request(HOST, (b"Content-Length", b"99"))
+    _, other = decide(remembering, asked)
     assert isinstance(other, Forward)
-    assert other.head.endswith(b"Content-Length: 99\r\n\r\n")
+    assert other.head(named(asked)).endswith(b"Content-Length: 99\r\n\r\n")
     assert other.request.first(b"content-length") == b"99"
+
+
+IDS = ["0af7651916cd43dd", "b7ad6b7169203331", "a" * 128, "not fine", "", "a,b"]
+PARENTS = [f"00-{'a' * 31}{at}-{'b' * 16}-01" for at in "123"] + [f"00-{'0' * 32}-{'b' * 16}-01", "00-x"]
+trace_fields = st.sampled_from(
+    [(name, value.encode()) for name in (b"X-Request-ID", b"x-request-id", b"X-REQUEST-ID") for value in IDS]
+    + [(name, value.encode()) for name in (b"traceparent", b"TraceParent") for value in PARENTS]
+    + [(b"tracestate", b"a=b"), (b"Content-Length", b"12"), (b"Content-Length", b"34"), (b"X-A", b"1")]
+)
+
+
+@given(st.lists(st.lists(trace_fields, max_size=4), min_size=1, max_size=6))
+def test_a_plan_from_memory_is_the_plan_made_anew_for_whatever_names(requests: list[list[tuple[bytes, bytes]]]):
+    """MUST. O13, H16: well-formed or not, repeated, with a tracestate that goes or stays."""
+    decider = proxy()
+    remembering = Planner(decider)
+    for fields in requests:
+        one = request(HOST, *fields)
+        head, decided = decide(remembering, one)
+        assert head == read(one, PEER)
+        assert outcome(decided) == outcome(plan(decider, read(one, PEER)))
+
+
+def test_a_head_with_names_of_its_own_is_not_decided_again(monkeypatch: pytest.MonkeyPatch):
+    """Each request of a traced client has others."""
+    remembering = Planner(proxy())
+    for at, request_id in enumerate(IDS[:2]):
+        asked = request(
+            HOST,
+            (b"x-request-id", request_id.encode()),
+            (b"traceparent", PARENTS[at].encode()),
+            (b"Content-Length", b"1"),
+        )
+        head, decided = decide(remembering, asked)
+        assert head.first(b"x-request-id") == request_id.encode()
+        assert isinstance(decided, Forward)
+        assert f"X-Request-ID: {request_id}\r\ntraceparent: {PARENTS[at]}\r\n".encode() in decided.head(named(asked))
+        monkeypatch.delattr(planner, "plan", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +139,8 @@ def test_whatever_differs_is_decided_for_itself(other: tuple[Any, Peer]):
     """MUST. H18: one client's fields never go upstream with another's request."""
     decider = proxy()
     remembering = Planner(decider)
-    remembering.plan(request(HOST, (b"X-A", b"1")), PEER)
-    head, decided = remembering.plan(*other)
+    decide(remembering, request(HOST, (b"X-A", b"1")))
+    head, decided = decide(remembering, *other)
     assert (head, decided) == (read(*other), plan(decider, read(*other)))
 
 
@@ -98,12 +148,12 @@ def test_memory_is_bounded():
     """MUST. Z6: by number and by the size of a head; what is refused or asks by a full URL is not kept."""
     remembering = Planner(proxy())
     for number in range(KEPT + 10):
-        remembering.plan(request(HOST, (b"X-A", b"%d" % number)), PEER)
+        decide(remembering, request(HOST, (b"X-A", b"%d" % number)))
     assert len(remembering._known) == KEPT
     before = set(remembering._known)
-    remembering.plan(request(HOST, (b"X-A", b"a" * KEPT_BYTES)), PEER)
-    remembering.plan(request((b"Host", b"evil.example")), PEER)
-    remembering.plan(request(HOST, target="http://localhost/v1"), PEER)
+    decide(remembering, request(HOST, (b"X-A", b"a" * KEPT_BYTES)))
+    decide(remembering, request((b"Host", b"evil.example")))
+    decide(remembering, request(HOST, target="http://localhost/v1"))
     assert set(remembering._known) == before
 
 

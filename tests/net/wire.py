@@ -26,6 +26,9 @@ class Malformed(AssertionError):
     """The peer sent what is not HTTP/1.1."""
 
 
+NAMING = frozenset({b"x-request-id", b"traceparent"})
+
+
 @dataclass
 class Message:
     """One message while it arrives. `kept` False counts and sums the body instead of keeping it."""
@@ -33,6 +36,8 @@ class Message:
     start: bytes
     fields: list[tuple[bytes, bytes]]
     at: float
+    naming: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """The fields that name a request: `fields` are all others, as these are different in every message."""
     framing: Framing = "none"
     length: int | None = None
     kept: bool = True
@@ -66,12 +71,12 @@ class Message:
 
     @property
     def names(self) -> list[bytes]:
-        """Field names as received."""
+        """Field names as received, but for those that name a request."""
         return [name for name, _ in self.fields]
 
     def all(self, name: bytes) -> list[bytes]:
         """The values of every line of that name."""
-        return [value for known, value in self.fields if known.lower() == name.lower()]
+        return [value for known, value in (*self.fields, *self.naming) if known.lower() == name.lower()]
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the only line of that name, or None."""
@@ -145,7 +150,9 @@ class Reader:
         start = lines[0]
         if not (_REQUEST_LINE if self._method_asked is None else _STATUS_LINE).match(start):
             raise Malformed(f"no start line: {start!r}")
-        message = Message(start, [_parsed_field(line) for line in lines[1:]], at, kept=self._kept)
+        received = [_parsed_field(line) for line in lines[1:]]
+        message = Message(start, [entry for entry in received if entry[0].lower() not in NAMING], at, kept=self._kept)
+        message.naming = [entry for entry in received if entry[0].lower() in NAMING]
         lengths, codings = message.all(b"content-length"), message.all(b"transfer-encoding")
         if len(lengths) + len(codings) > 1:
             raise Malformed(f"two framings: {message.fields!r}")

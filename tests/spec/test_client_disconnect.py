@@ -16,7 +16,6 @@ import pytest
 
 from proxy.core.routes import Tls
 from proxy.edge import access_log
-from proxy.net import planner
 from tests.net.client import Client
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import Proxied, settles
@@ -193,9 +192,9 @@ async def test_the_upstream_is_not_blamed(origin: MakeOrigin, proxy: MakeProxy, 
 
 
 def ours_alive() -> collections.Counter[str]:
-    """Objects of `proxy.net` that have not been freed, but for what the planner keeps on purpose."""
+    """Objects of `proxy.net` that have not been freed."""
     gc.collect()
-    kinds = [type(one) for one in gc.get_objects() if not isinstance(one, planner._Known)]
+    kinds = [type(one) for one in gc.get_objects()]
     return collections.Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("proxy.net"))
 
 

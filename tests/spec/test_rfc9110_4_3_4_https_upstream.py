@@ -113,7 +113,7 @@ async def warns_once(text: str, folder: Path) -> None:
         home.mkdir()
         (home / "proxy.yaml").write_text(f"listen: 127.0.0.1:0\n{text}\n")
         code = os.path.dirname(os.path.dirname(package.__file__))
-        command = Command(home, ("serve", "-c", "proxy.yaml"), {"PYTHONPATH": code})
+        command = Command(home, ("serve", "-c", "proxy.yaml", "--admin", "off"), {"PYTHONPATH": code})
         try:
             url = await command.wait_url()
             for _ in range(3):

@@ -1,0 +1,170 @@
+"""The admin listener: /healthz and /readyz for probes, /metrics and /status for who runs the proxy.
+
+No byte of an exchange passes here, and nothing here changes anything: every page is read by GET. The two probes give
+constant answers and are open, because a kubelet comes with the pod's address as Host and without a token; all else is
+behind the Host check, which stops DNS rebinding, and behind the token, if there is one.
+"""
+
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.core.guard import Hosts
+from proxy.edge.metrics import Metrics
+from proxy.edge.state import State
+from proxy.edge.status import Status
+
+_KEEP_ALIVE_S = 75.0
+# How long a page that is being sent may keep a stop.
+_SHUTDOWN_S = 0.5
+_PROBES = frozenset({"/healthz", "/readyz"})
+_PAGES = {
+    "/healthz": "200 while the process serves, also while it drains",
+    "/readyz": "200 while new requests are taken, 503 while it drains",
+    "/metrics": "for Prometheus",
+    "/status": "routes, upstreams and what is open, as JSON",
+}
+_INDEX = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>streamsafe</title><h1>streamsafe</h1>"
+    "<dl>{rows}</dl></html>"
+)
+_FIELDS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+log = logging.getLogger("proxy.admin")
+
+
+def _shortened(record: logging.LogRecord) -> bool:
+    """What is no HTTP is one short line, where aiohttp logs an error with a traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        record.msg, record.args = "the admin listener was sent what is no HTTP", ()
+        return log.isEnabledFor(logging.INFO)
+    return True
+
+
+log.addFilter(_shortened)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Admin:
+    """The pages of one process. `hosts` None is no Host check, `token` None is none needed."""
+
+    def __init__(self, state: State, metrics: Metrics, status: Status, hosts: Hosts | None, token: str | None) -> None:
+        self._state = state
+        self._metrics = metrics
+        self._status = status
+        self._hosts = hosts
+        self._token = token
+        application = web.Application(middlewares=[self._guarded])
+        application.router.add_get("/", self._index)
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics_page)
+        application.router.add_get("/status", self._status_page)
+        application.on_response_prepare.append(_finish)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            logger=log,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            shutdown_timeout=_SHUTDOWN_S,
+        )
+        self.address = ""
+        """Where it listens, once it does: a URL with the port in use, or `unix:` and a path."""
+
+    async def listen(self, host: str | None, port: int, path: str | None) -> None:
+        """Listens on a Unix socket if there is a `path`, else on TCP. Errors: OSError where the address is taken."""
+        await self._runner.setup()
+        site = web.UnixSite(self._runner, path) if path is not None else web.TCPSite(self._runner, host, port)
+        try:
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        if path is not None:
+            self.address = f"unix:{path}"
+        else:
+            name = f"[{host}]" if ":" in (host or "") else host
+            self.address = f"http://{name}:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """Ends the listener and what is measured for it."""
+        self._metrics.close()
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Host, token, then the page; every refusal is JSON like those of the proxy itself."""
+        if request.path not in _PROBES:
+            if not self._is_for_us(request):
+                return _refusal(421, "misdirected", "The admin listener does not answer for this Host.")
+            if not self._has_token(request):
+                refused = _refusal(401, "unauthorized", "Send the admin_token as `Authorization: Bearer ...`.")
+                refused.headers["WWW-Authenticate"] = "Bearer"
+                return refused
+        try:
+            return await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            refused = _refusal(405, "method_not_allowed", "Everything here is read by GET.")
+            refused.headers["Allow"] = error.headers["Allow"]
+            return refused
+        except web.HTTPNotFound:
+            return _refusal(404, "not_found", f"There is no such page here, but {', '.join(['/', *_PAGES])}.")
+
+    def _is_for_us(self, request: web.Request) -> bool:
+        """The Host check; a target with an authority of its own is for a proxy, which this is not."""
+        if self._hosts is None:
+            return True
+        hosts = request.headers.getall("Host", [])
+        return (
+            request.raw_path.startswith("/")
+            and len(hosts) == 1
+            and self._hosts.allow(hosts[0].encode("utf-8", "surrogateescape"))
+        )
+
+    def _has_token(self, request: web.Request) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        given_bytes = given.strip().encode("utf-8", "surrogateescape")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given_bytes, self._token.encode("utf-8"))
+
+    async def _healthz(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.StreamResponse:
+        if self._state.draining:
+            return web.Response(status=503, text="draining: the proxy is stopping and takes no new requests\n")
+        return web.Response(text="ready\n")
+
+    async def _metrics_page(self, request: web.Request) -> web.StreamResponse:
+        body, media_type = self._metrics.page(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": media_type})
+
+    async def _status_page(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=json.dumps(self._status.document(), indent=2) + "\n", content_type="application/json")
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        rows = [f'<dt><a href="{path}">{path}</a></dt><dd>{text}</dd>' for path, text in _PAGES.items()]
+        return web.Response(text=_INDEX.format(rows="".join(rows)), content_type="text/html")
+
+
+def _refusal(status: int, code: str, message: str) -> web.Response:
+    document = {"error": {"type": "client", "code": code, "message": message}}
+    return web.json_response(document, status=status)
+
+
+async def _finish(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_FIELDS)
+    response.headers.pop("Server", None)
