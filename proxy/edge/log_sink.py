@@ -6,16 +6,21 @@ A pipe that is full then costs lines, which are counted, and never an exchange.
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 WAITING_BYTES = 1024 * 1024
 
 
 class LogSink:
-    """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted."""
+    """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted.
 
-    def __init__(self, stream: TextIO) -> None:
+    Whatever a line was made of, `hide` takes known secrets out of it at the moment it is written.
+    """
+
+    def __init__(self, stream: TextIO, hide: Callable[[str], str] = str) -> None:
         self._stream = stream
+        self._hide = hide
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -49,7 +54,7 @@ class LogSink:
                 dropped, self.dropped = self.dropped, 0
             told = f"log writes dropped, as nobody read them: {dropped}\n" if dropped else ""
             try:
-                self._stream.write(told + text)
+                self._stream.write(told + self._hide(text))
                 self._stream.flush()
             except (OSError, ValueError):
                 pass  # a stream that cannot be written to costs lines, never an exchange
