@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from proxy.config.addresses import is_loopback
 from proxy.config.compile import Settings
 from proxy.core.exchange import Observer
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen
+from proxy.net.server import PARSES_STRICTLY, Server, listen
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams, tls
 
@@ -36,6 +38,16 @@ class CannotListen(Exception):
         super().__init__(f"cannot listen on {address}: {reason}")
 
 
+class LaxParser(Exception):
+    """aiohttp came without its C extension."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "aiohttp's C extension is missing or switched off (AIOHTTP_NO_EXTENSIONS), and its parser in Python is not "
+            "strict enough to stand before a key: install a wheel of aiohttp for this platform"
+        )
+
+
 class UnusableTlsFile(Exception):
     """A certificate or key that the configuration names cannot be used."""
 
@@ -51,7 +63,9 @@ class Running:
 
     @classmethod
     async def start(cls, settings: Settings, observers: Sequence[Observer] = ()) -> "Running":
-        """Listens on every address, or on none. Errors: CannotListen, UnusableTlsFile."""
+        """Listens on every address, or on none. Errors: CannotListen, LaxParser, UnusableTlsFile."""
+        if not PARSES_STRICTLY:
+            raise LaxParser
         context = _server_context(settings)
         _load_upstream_tls(settings)
         upstreams, tap = Upstreams(), Tap(observers)
@@ -67,6 +81,9 @@ class Running:
                 reason = os.strerror(error.errno).lower() if error.errno else str(error)
                 raise CannotListen(str(site.where), reason) from error
             running._listening.append(_Listening(handler, server, sockets))
+            if site.where.is_local and not _only_here(sockets):
+                await running.stop(0)
+                raise CannotListen(str(site.where), "that name is no loopback address here; write 127.0.0.1")
         return running
 
     @property
@@ -135,6 +152,13 @@ class Running:
             async with asyncio.timeout(seconds):
                 for entry in self._listening:
                     await entry.handler.wait_quiet()
+
+
+def _only_here(sockets: asyncio.Server) -> bool:
+    """Whether only this machine reaches it: what was decided for a loopback name must not be served to others."""
+    return all(
+        listening.family == socket.AF_UNIX or is_loopback(listening.getsockname()[0]) for listening in sockets.sockets
+    )
 
 
 def _server_context(settings: Settings) -> ssl.SSLContext | None:
