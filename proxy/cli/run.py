@@ -14,8 +14,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import click
 
 from proxy import __version__
-from proxy.app import CannotListen, Running, UnusableTlsFile
+from proxy.app import CannotListen, LaxParser, Running, UnusableTlsFile
+from proxy.config.addresses import shown_url
 from proxy.config.compile import Settings, compiled
+from proxy.config.injection import hide
 from proxy.config.model import Config
 from proxy.config.warnings import warnings
 from proxy.edge.access_log import AccessLog
@@ -66,7 +68,7 @@ async def _serve(
 ) -> None:
     signals = _Signals()  # before anybody can know that we run
     async with prepare() as config:
-        sink = LogSink(sys.stderr)
+        sink = LogSink(sys.stderr, hide(config))
         _set_up_logging(config, sink)
         for warning in warnings(config):
             log.warning("%s", warning)
@@ -87,7 +89,7 @@ async def _start(settings: Settings, access_log: AccessLog) -> Running:
     except UnusableTlsFile as error:
         click.echo(f"streamsafe: {error}", err=True)
         sys.exit(2)
-    except CannotListen as error:
+    except (CannotListen, LaxParser) as error:
         click.echo(f"streamsafe: {error}", err=True)
         sys.exit(1)
 
@@ -148,4 +150,4 @@ def told(config: Config, running: Running) -> None:
     for address in running.addresses:
         log.info("streamsafe %s listens on %s", __version__, address)
     for route in config.routes:
-        log.info("%s goes to %s", route.path or route.path_regex, route.upstream[0].url)
+        log.info("%s goes to %s", route.path or route.path_regex, shown_url(route.upstream[0].url))

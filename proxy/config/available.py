@@ -38,8 +38,6 @@ NOT_YET: dict[str, NotYet] = {
     "admin_token": NotYet("null", "there is no admin listener"),
     "workers": NotYet("1", "the proxy runs as one process"),
     "inspector": NotYet("off", "nothing is captured", later="{capture: 64MiB}"),
-    "allow_unauthenticated": NotYet("false", "a route with a secret is served on loopback only"),
-    "clients.tokens": NotYet("[]", "whoever reaches a listener may use it"),
     "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
     "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
     "routes[].balance": NotYet("round_robin", "a route has one upstream"),
@@ -51,7 +49,6 @@ NOT_YET: dict[str, NotYet] = {
     "routes[].stream.on_client_gone": NotYet("cancel", "the upstream request is cancelled"),
     "routes[].stream.convert": NotYet("none", "streams keep their format"),
     "routes[].stream.content_type": NotYet("null", "the upstream's Content-Type passes"),
-    "routes[].limits.concurrent": NotYet("off", "open exchanges are not counted"),
     "routes[].limits.event": NotYet("1MiB", "bytes leave as they arrive"),
 }
 

@@ -14,14 +14,6 @@ ASKED = {
     "admin_token": ("admin_token: '${TOKEN}'", "null (admin_token is not available yet: there is no admin listener)"),
     "workers": ("workers: auto", "1 (workers is not available yet: the proxy runs as one process)"),
     "inspector": ("inspector: {capture: 1MiB}", "off (inspector is not available yet: nothing is captured)"),
-    "allow_unauthenticated": (
-        "allow_unauthenticated: true",
-        "false (allow_unauthenticated is not available yet: a route with a secret is served on loopback only)",
-    ),
-    "clients.tokens": (
-        "clients: {tokens: ['${TOKEN}']}",
-        "[] (clients.tokens is not available yet: whoever reaches a listener may use it)",
-    ),
     "routes[].upstream": (
         "upstream: [http://a, http://b]",
         "one upstream (upstream is not available yet: a route has one upstream)",
@@ -63,10 +55,6 @@ ASKED = {
         "stream: {content_type: text/event-stream}",
         "null (stream.content_type is not available yet: the upstream's Content-Type passes)",
     ),
-    "routes[].limits.concurrent": (
-        "limits: {concurrent: 5}",
-        "off (limits.concurrent is not available yet: open exchanges are not counted)",
-    ),
     "routes[].limits.event": (
         "limits: {event: 2MiB}",
         "1MiB (limits.event is not available yet: bytes leave as they arrive)",
@@ -99,8 +87,7 @@ def test_such_a_key_is_refused_in_the_defaults_too(key: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        *("admin: off", "admin_token: null", "workers: 1", "inspector: off", "clients: {tokens: []}"),
-        "allow_unauthenticated: false",
+        *("admin: off", "admin_token: null", "workers: 1", "inspector: off"),
     ],
 )
 def test_the_value_that_asks_for_nothing_is_fine(written: str) -> None:
@@ -111,7 +98,7 @@ def test_the_value_that_asks_for_nothing_is_fine(written: str) -> None:
     "written",
     [
         *("websocket: false", "cookies: {}", "balance: round_robin", "retry: {attempts: 1, on: [connect]}"),
-        *("health: {every: 10s}", "timeouts: {tunnel_idle: off}", "limits: {concurrent: off, event: 1MiB}"),
+        *("health: {every: 10s}", "timeouts: {tunnel_idle: off}", "limits: {event: 1MiB}"),
         "stream: {deliver: bytes, heartbeat: off, on_break: abort, on_client_gone: cancel, convert: none}",
         "stream: {content_type: null}",
     ],
