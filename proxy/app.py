@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from proxy import __version__
+from proxy.config.addresses import is_loopback
 from proxy.config.compile import Admin as AdminSettings
 from proxy.config.compile import Settings
 from proxy.core.exchange import Exchange, Observer
@@ -19,7 +21,7 @@ from proxy.edge.status import Status
 from proxy.edge.tally import Tally
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen, refuse_taken
+from proxy.net.server import PARSES_STRICTLY, Server, listen, refuse_taken
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams, tls
 
@@ -44,6 +46,16 @@ class CannotListen(Exception):
         # The loops word it differently and repeat the address: the number has the same words everywhere.
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
         super().__init__(f"cannot listen on {address}: {reason}{hint}")
+
+
+class LaxParser(Exception):
+    """aiohttp came without its C extension."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "aiohttp's C extension is missing or switched off (AIOHTTP_NO_EXTENSIONS), and its parser in Python is not "
+            "strict enough to stand before a key: install a wheel of aiohttp for this platform"
+        )
 
 
 class UnusableTlsFile(Exception):
@@ -71,8 +83,10 @@ class Running:
     ) -> "Running":
         """Listens on every address, or on none; `log` is what the admin listener tells of the log.
 
-        Errors: CannotListen, UnusableTlsFile.
+        Errors: CannotListen, LaxParser, UnusableTlsFile.
         """
+        if not PARSES_STRICTLY:
+            raise LaxParser
         context = _server_context(settings)
         _load_upstream_tls(settings)
         running = cls(settings, observers)
@@ -85,6 +99,9 @@ class Running:
                 await running.stop(0)
                 raise CannotListen(str(site.where), error) from error
             running._listening.append(_Listening(handler, server, sockets))
+            if site.where.is_local and not _only_here(sockets):
+                await running.stop(0)
+                raise CannotListen(str(site.where), OSError("that name is no loopback address here; write 127.0.0.1"))
         if settings.admin is not None and running._tally is not None:
             await running._start_admin(settings.admin, running._tally, log)
         return running
@@ -193,6 +210,13 @@ class Running:
             async with asyncio.timeout(seconds):
                 for entry in self._listening:
                     await entry.handler.wait_quiet()
+
+
+def _only_here(sockets: asyncio.Server) -> bool:
+    """Whether only this machine reaches it: what was decided for a loopback name must not be served to others."""
+    return all(
+        listening.family == socket.AF_UNIX or is_loopback(listening.getsockname()[0]) for listening in sockets.sockets
+    )
 
 
 def _server_context(settings: Settings) -> ssl.SSLContext | None:

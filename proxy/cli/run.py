@@ -15,8 +15,10 @@ from functools import partial
 import click
 
 from proxy import __version__
-from proxy.app import CannotListen, Running, UnusableTlsFile
+from proxy.app import CannotListen, LaxParser, Running, UnusableTlsFile
+from proxy.config.addresses import shown_url
 from proxy.config.compile import Settings, compiled
+from proxy.config.injection import hide
 from proxy.config.model import Config
 from proxy.config.warnings import warnings
 from proxy.edge.access_log import AccessLog
@@ -69,7 +71,8 @@ async def _serve(
     signals = _Signals()  # before anybody can know that we run
     async with prepare() as config:
         form = _form(config)
-        sink = LogSink(Descriptor(sys.stderr.fileno()), partial(_own_line, LineFormatter(*form)))
+        told = partial(_own_line, LineFormatter(*form))
+        sink = LogSink(Descriptor(sys.stderr.fileno()), told, hide(config))
         _set_up_logging(config, sink, form)
         for warning in warnings(config):
             log.warning("%s", warning)
@@ -90,7 +93,7 @@ async def _start(settings: Settings, access_log: AccessLog, sink: LogSink) -> Ru
     except UnusableTlsFile as error:
         click.echo(f"streamsafe: {error}", err=True)
         sys.exit(2)
-    except CannotListen as error:
+    except (CannotListen, LaxParser) as error:
         click.echo(f"streamsafe: {error}", err=True)
         sys.exit(1)
 
@@ -165,4 +168,4 @@ def told(config: Config, running: Running) -> None:
     if running.admin_address is not None:
         log.info("/healthz, /readyz, /metrics and /status are at %s", running.admin_address)
     for route in config.routes:
-        log.info("%s goes to %s", route.path or route.path_regex, route.upstream[0].url)
+        log.info("%s goes to %s", route.path or route.path_regex, shown_url(route.upstream[0].url))

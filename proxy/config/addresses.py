@@ -11,8 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
-from proxy.config.secrets import shown
+from proxy.config.presets import CREDENTIAL_QUERY
+from proxy.config.secrets import Expanded, shown
 from proxy.config.values import has_control, wrong
+from proxy.core import redact, target
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -67,6 +69,11 @@ def _ip(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(ip, "ipv4_mapped", None) or ip
+
+
+def is_address(host: str) -> bool:
+    """Whether a host, without brackets, is an IP address and not a name."""
+    return _ip(host) is not None
 
 
 def is_loopback(host: str) -> bool:
@@ -166,9 +173,10 @@ def _origin(value: object) -> str:
         raise wrong("an origin such as http://localhost:5173, or *")
     if any(char in authority for char in "/?#@"):
         raise wrong("an origin without path, query or user info", found=_without_user_info(value))
-    host, port = _host_and_port(authority)
-    if host is None or not _is_host(host):
-        raise wrong("an origin with one exact host, such as http://localhost:5173")
+    below = authority.startswith("*.")
+    host, port = _host_and_port(authority.removeprefix("*."))
+    if host is None or not _is_host(host) or (below and not _may_stand_for_all_below(host)):
+        raise wrong("an origin such as http://localhost:5173, or https://*.example.com for all below a name of yours")
     if port == "*":
         if not is_loopback(host):
             raise wrong("a port (:* is for loopback hosts only)")
@@ -176,8 +184,13 @@ def _origin(value: object) -> str:
         raise wrong("an origin with a port from 1 to 65535")
     if port is not None and port.isdigit() and int(port) == _DEFAULT_PORTS.get(scheme):
         port = None
-    name = f"[{host}]" if ":" in host else host
+    name = f"[{host}]" if ":" in host else f"*.{host}" if below else host
     return f"{scheme}://{name}" + ("" if port is None else f":{port if port == '*' else int(port)}")
+
+
+def _may_stand_for_all_below(host: str) -> bool:
+    """Whether a name may follow `*.`: no address, and no top-level domain, below which everybody has names."""
+    return _ip(host) is None and ("." in host.rstrip(".") or host == "localhost")
 
 
 def _host_and_port(authority: str) -> tuple[str | None, str | None]:
@@ -219,6 +232,19 @@ def _refuse_extras(url: str, parts: SplitResult) -> None:
         raise wrong("a URL without a fragment")
     if parts.netloc.endswith(":"):
         raise wrong("a port after the colon")
+    written = url.source if isinstance(url, Expanded) else url
+    for pair in re.split("[&;]", written.partition("?")[2]):
+        name, _, value = pair.partition("=")
+        if value and "${" not in value and target.decoded(name.encode()).lower() in CREDENTIAL_QUERY:
+            raise wrong(
+                "${NAME} or ${file:/path} for a key in a URL (api_key sends it in a header)",
+                found="a literal: secrets do not belong in a configuration file or on a command line",
+            )
+
+
+def shown_url(url: str) -> str:
+    """An upstream URL as it may be shown, to people and in logs."""
+    return redact.target(shown(url))
 
 
 def parse_header_name(value: object) -> str:
@@ -291,9 +317,9 @@ Network = Annotated[
 """A network, or `unix` for peers on a Unix socket."""
 
 Origin = Annotated[str, PlainValidator(_origin), WithJsonSchema({"type": ["string", "null"]})]
-"""An origin as browsers send it, `*`, `null`, or a loopback origin with `:*` for any port."""
+"""An origin as browsers send it, `*`, `null`, one with `*.` for all below a name, or `:*` for any loopback port."""
 
-UpstreamUrl = Annotated[str, PlainValidator(_url), _SHOWN, _STRING]
+UpstreamUrl = Annotated[str, PlainValidator(_url), PlainSerializer(shown_url, when_used="json"), _STRING]
 """An http or https URL with a host; no user info, no fragment."""
 
 UrlPath = Annotated[str, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": "^/"})]

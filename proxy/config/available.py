@@ -36,8 +36,6 @@ def _is_single(upstreams: object) -> bool:
 NOT_YET: dict[str, NotYet] = {
     "workers": NotYet("1", "the proxy runs as one process"),
     "inspector": NotYet("off", "nothing is captured", later="{capture: 64MiB}"),
-    "allow_unauthenticated": NotYet("false", "a route with a secret is served on loopback only"),
-    "clients.tokens": NotYet("[]", "whoever reaches a listener may use it"),
     "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
     "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
     "routes[].balance": NotYet("round_robin", "a route has one upstream"),
@@ -46,7 +44,6 @@ NOT_YET: dict[str, NotYet] = {
     "routes[].stream.on_client_gone": NotYet(
         "cancel or drain", "nobody can come back to a stream", asks_nothing=lambda policy: policy != "keep"
     ),
-    "routes[].limits.concurrent": NotYet("off", "open exchanges are not counted"),
 }
 
 

@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.config.addresses import Address, Addresses, ListenAddress, is_loopback
+from proxy.config import injection
+from proxy.config.addresses import Address, Addresses, ListenAddress, is_address, is_loopback
+from proxy.config.cors import ANYONE
 from proxy.config.messages import Place, Report
 from proxy.config.route import RouteMatch
 from proxy.config.section import OrOff
 from proxy.config.upstream import Upstream, Upstreams
+from proxy.config.values import Flag
+from proxy.core.destinations import is_prohibited
 
 T = TypeVar("T")
 
@@ -22,6 +26,7 @@ _MATCH: TypeAdapter[RouteMatch] = TypeAdapter(RouteMatch)
 _ADMIN: TypeAdapter[Address | None] = TypeAdapter(OrOff[ListenAddress])
 _ADDRESSES: TypeAdapter[tuple[Address, ...]] = TypeAdapter(Addresses)
 _UPSTREAMS: TypeAdapter[tuple[Upstream, ...]] = TypeAdapter(Upstreams)
+_FLAG: TypeAdapter[bool] = TypeAdapter(Flag)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -35,10 +40,14 @@ def check(values: dict[str, Any], report: Report) -> None:
         if (match := _valid(_MATCH, {key: route[key] for key in RouteMatch.model_fields if key in route}))
     }
     _refuse_duplicates(matches, report)
+    for index, route in routes:
+        _refuse_anyone(index, route, report)
+        _refuse_link_local(index, route, report)
     listeners = _valid(_ADDRESSES, values["listen"]) if "listen" in values else (Address("127.0.0.1", 8787),)
     for index, listener in enumerate(listeners or ()):
         several = isinstance(values.get("listen"), list)
-        _refuse_open_secret(listener, ("listen", index) if several else ("listen",), routes, report)
+        if not listener.is_local and not _is_guarded(values):
+            _refuse_open_secret(listener, ("listen", index) if several else ("listen",), routes, report)
         _refuse_own_address(listener, "listener", routes, report)
     _check_admin(values, listeners or (), routes, report)
 
@@ -77,18 +86,49 @@ def _refuse_duplicates(matches: dict[int, RouteMatch], report: Report) -> None:
             )
 
 
+def _is_guarded(values: dict[str, Any]) -> bool:
+    """Whether clients have to show a token, or the operator has said that anybody may come."""
+    clients = values.get("clients")
+    tokens = clients.get("tokens") if isinstance(clients, dict) else None
+    return bool(tokens) or _valid(_FLAG, values.get("allow_unauthenticated")) is True
+
+
 def _refuse_open_secret(
     listener: Address, place: Place, routes: list[tuple[int, dict[str, Any]]], report: Report
 ) -> None:
-    """A secret on a listener that others reach is theirs to spend, as there are no client tokens yet."""
-    if listener.is_local:
-        return
+    """A secret on a listener that others reach is theirs to spend."""
     for index, route in routes:
-        if route.get("api_key") is not None:
+        if injection.in_written(route):
             report.add(
                 place,
-                f"{report.path(('routes', index))} injects a secret and listener {listener} is not loopback: "
-                "listen on 127.0.0.1; client tokens are not available yet",
+                f"{report.path(('routes', index))} injects a secret, listener {listener} is not loopback and no client "
+                "tokens are set: set clients.tokens, listen on 127.0.0.1, or say allow_unauthenticated: true",
+            )
+
+
+def _refuse_anyone(index: int, route: dict[str, Any], report: Report) -> None:
+    """A page that anyone can make must not spend a secret; the model says so itself of `api_key`."""
+    cors = route.get("cors")
+    origins = cors.get("origins") if isinstance(cors, dict) else None
+    if isinstance(origins, list) and route.get("api_key") is None and injection.beside_key_in_written(route):
+        for at, origin in enumerate(origins):
+            if origin is None or (isinstance(origin, str) and origin in ANYONE):
+                place = ("routes", index, "cors", "origins", at)
+                where = report.path(("routes", index))
+                report.expected(place, f"exact origins, as {where} injects a secret (a header rule or its URL)", origin)
+
+
+def _refuse_link_local(index: int, route: dict[str, Any], report: Report) -> None:
+    """Names are looked at when they are dialled; an address can be refused now."""
+    if _valid(_FLAG, route.get("allow_link_local_upstream")) is True:
+        return
+    for upstream in _valid(_UPSTREAMS, route.get("upstream")) or ():
+        host = urlsplit(str(upstream.url)).hostname or ""
+        if is_address(host) and is_prohibited(host):
+            report.add(
+                ("routes", index, "upstream"),
+                "expected no link-local address and no cloud's metadata service, found one: "
+                "allow_link_local_upstream: true allows it",
             )
 
 

@@ -8,13 +8,15 @@ import secrets
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from proxy.config import injection
 from proxy.config.addresses import Address
 from proxy.config.cors import Cors as CorsModel
 from proxy.config.headers import HeaderRules
 from proxy.config.model import Config, Route
 from proxy.config.presets import BEARER, CREDENTIAL_FIELDS, CREDENTIAL_QUERY, PRESETS
+from proxy.config.presets import Credential as Slot
 from proxy.config.route import Cookies as CookiesModel
-from proxy.core import routes
+from proxy.core import guard, routes
 from proxy.core.cookies import Cookies
 from proxy.core.cors import EXPOSED, Cors
 from proxy.core.forwarding import Forwarding, Trusted
@@ -66,7 +68,10 @@ def compiled(config: Config) -> Settings:
     trusted = Trusted(
         tuple(network for network in config.trusted_proxies if network != "unix"), "unix" in config.trusted_proxies
     )
-    sites = tuple(Site(where, Proxy(instance, ordered, _hosts(config, where), trusted)) for where in config.listen)
+    tokens = guard.tokens([token.reveal().encode("ascii") for token in config.clients.tokens])
+    sites = tuple(
+        Site(where, Proxy(instance, ordered, _hosts(config, where), trusted, tokens)) for where in config.listen
+    )
     tls = config.tls
     return Settings(
         sites,
@@ -102,12 +107,7 @@ def compiled_route(route: Route) -> routes.Route:
     limits, timeouts = route.limits, route.timeouts
     return routes.Route(
         name=route.name,
-        match=routes.Match(
-            prefix=None if route.path is None else route.path.encode("ascii"),
-            regex=None if route.path_regex is None else re.compile(route.path_regex.encode("ascii")),
-            host=None if route.host is None else route.host.encode("ascii"),
-            methods=frozenset(method.encode("ascii") for method in route.methods) or None,
-        ),
+        match=_match(route),
         upstream=_upstream(route),
         strip_prefix=route.strip_prefix,
         rewrite=(re.compile(route.rewrite.from_.encode("ascii")), route.rewrite.to.encode("ascii"))
@@ -144,7 +144,19 @@ def compiled_route(route: Route) -> routes.Route:
             request_body=limits.request_body,
             response_head=limits.response_head,
             event=limits.event,
+            concurrent=limits.concurrent,
         ),
+        injects=injection.beside_key(route),
+        token_fields=guard.TOKEN_FIELDS | {_slot(route).field.lower().encode("ascii")},
+    )
+
+
+def _match(route: Route) -> routes.Match:
+    return routes.Match(
+        prefix=None if route.path is None else route.path.encode("ascii"),
+        regex=None if route.path_regex is None else re.compile(route.path_regex.encode("ascii")),
+        host=None if route.host is None else route.host.encode("ascii"),
+        methods=frozenset(method.encode("ascii") for method in route.methods) or None,
     )
 
 
@@ -174,6 +186,7 @@ def _upstream(route: Route) -> routes.Upstream:
             host,
             port,
             _tls(route) if parts.scheme == "https" else None,
+            route.allow_link_local_upstream,
         ),
         authority=(name if port == default_port else f"{name}:{port}").encode("ascii"),
         base_path=parts.path.encode("ascii"),
@@ -186,11 +199,17 @@ def _tls(route: Route) -> routes.Tls:
     return routes.Tls(verify=tls.verify, ca=tls.ca, cert=tls.cert, key=tls.key, server_name=tls.server_name)
 
 
+def _slot(route: Route) -> Slot:
+    """The field in which clients of this route's provider send a key."""
+    preset = PRESETS.get(route.preset or "")
+    return preset.credential if preset else BEARER
+
+
 def _credential(route: Route) -> routes.Credential | None:
     if route.api_key is None:
         return None
     preset = PRESETS.get(route.preset or "")
-    slot = preset.credential if preset else BEARER
+    slot = _slot(route)
     return routes.Credential(
         message_field(slot.field.encode("ascii"), slot.value(route.api_key.reveal()).encode("utf-8")),
         tuple(
@@ -203,16 +222,23 @@ def _credential(route: Route) -> routes.Credential | None:
 
 
 def _cors(cors: CorsModel) -> Cors:
-    exact = [origin.encode("ascii") for origin in cors.origins if origin != "*" and not origin.endswith(":*")]
-    any_port = [origin.removesuffix(":*").encode("ascii") for origin in cors.origins if origin.endswith(":*")]
+    written = [origin.encode("ascii") for origin in cors.origins if origin != "*"]
+    below = [origin.replace(b"*.", b"", 1) for origin in written if b"://*." in origin]
+    exact = [origin for origin in written if b"://*." not in origin]
     return Cors(
-        frozenset(exact),
-        frozenset(any_port),
+        frozenset(origin for origin in exact if not origin.endswith(b":*")),
+        any_port=_any_port(exact),
+        below=frozenset(origin for origin in below if not origin.endswith(b":*")),
+        below_any_port=_any_port(below),
         any_origin="*" in cors.origins,
         credentials=cors.credentials,
         expose=b", ".join([EXPOSED, *(name.encode("ascii") for name in cors.expose)]),
         max_age_s=None if cors.max_age is None else int(cors.max_age),
     )
+
+
+def _any_port(origins: list[bytes]) -> frozenset[bytes]:
+    return frozenset(origin.removesuffix(b":*") for origin in origins if origin.endswith(b":*"))
 
 
 def _cookies(written: CookiesModel) -> Cookies | None:

@@ -20,12 +20,13 @@ class Cors(Section):
     origins: tuple[Origin, ...] = Field(
         min_length=1,
         description="Origins whose pages may call this route: exact ones (scheme://host:port), `http://localhost:*` "
-        "for every port of a loopback host, `*` for all, `null`. `*` and `null` are errors together with `api_key` or "
+        "for every port of a loopback host, `https://*.example.com` for every name below one that is all yours, `*` "
+        "for all, `null`. `*` and `null` are errors together with a secret (`api_key`, a header rule) or "
         "`credentials`.",
     )
     credentials: Flag = Field(
         default=False,
-        description="Whether pages may send cookies and other credentials of the browser. Needs exact origins.",
+        description="Whether pages may send cookies and other credentials of the browser. Not with `*` or `null`.",
     )
     expose: tuple[HeaderName, ...] = Field(
         default=(),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, field_validator
 
 from proxy.config.addresses import HeaderValue, RuleName
+from proxy.config.presets import CREDENTIAL_FIELDS
 from proxy.config.secrets import Expanded, redacted
 from proxy.config.section import AlsoAs, Section
 from proxy.config.values import wrong
@@ -43,7 +44,7 @@ class HeaderRules(Section):
     set: dict[RuleName, HeaderValues] = Field(
         default={},
         description="Headers to set: name to value or list of values. Replaces every line of that name; "
-        "an empty value removes the header.",
+        "an empty value removes the header. A key belongs in `${NAME}` or `${file:/path}`, here too.",
     )
     add: dict[RuleName, HeaderValues] = Field(
         default={}, description="Header lines to add: name to value or list of values. Lines that are there stay."
@@ -79,3 +80,41 @@ class Headers(Section):
 
     request: HeaderRules = Field(default=HeaderRules(), description="Rules for requests, on their way to the upstream.")
     response: HeaderRules = Field(default=HeaderRules(), description="Rules for responses, on their way to the client.")
+
+    @field_validator("request")
+    @classmethod
+    def _no_literal_secret(cls, rules: HeaderRules) -> HeaderRules:
+        """A credential is a secret in whatever way it is sent, and is held to the same as `api_key`."""
+        for kind, written in (("set", rules.set), ("add", rules.add)):
+            for name, values in written.items():
+                for index, value in enumerate(values):
+                    if value and name.lower().encode("ascii") in CREDENTIAL_FIELDS:
+                        _refuse_literal(value, (kind, name, index))
+                    if is_secret_name(name):
+                        _refuse_open_file(value, (kind, name, index))
+        return rules
+
+
+def _refuse_literal(value: str, at: tuple[str | int, ...]) -> None:
+    references = value.references if isinstance(value, Expanded) else ()
+    if not references:
+        raise wrong(
+            "${NAME} or ${file:/path} for the secret",
+            found="a literal: secrets do not belong in a configuration file or on a command line",
+            at=at,
+        )
+    if any(reference.default for reference in references):
+        raise wrong(
+            "${NAME} without a default", found="a default: secrets do not belong in a configuration file", at=at
+        )
+
+
+def _refuse_open_file(value: str, at: tuple[str | int, ...]) -> None:
+    for reference in value.references if isinstance(value, Expanded) else ():
+        if reference.world_readable:
+            raise wrong(
+                "a file that only its owner and group can read (chmod o= FILE; in a container mode or defaultMode "
+                "0440)",
+                found=f"{reference.name} readable by everyone",
+                at=at,
+            )

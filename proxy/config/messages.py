@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from proxy.config.secrets import Expanded, redacted
+from proxy.config.secrets import Expanded
+from proxy.core.redact import Redactor
 
 Place = tuple[str | int, ...]
 """Where a value is: keys and list indexes from the top."""
 
 _LONGEST_QUOTE = 60
-# Shorter ones are no secrets, and blacking them out would make holes in ordinary words.
-_SHORTEST_BLACKED_OUT = 4
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _USER_INFO = re.compile(r"//[^/@\s]*@")
 
@@ -145,10 +144,7 @@ class Report:
         raise AssertionError("every document has a mark at its top")
 
     def _black_out(self, text: str) -> str:
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_BLACKED_OUT:
-                text = text.replace(secret, redacted(secret))
-        return text
+        return Redactor(self.secrets).text(text)
 
 
 def _origins(place: Place, length: int) -> Iterator[Place]:

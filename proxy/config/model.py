@@ -6,10 +6,11 @@ Durations are seconds, sizes are bytes, None is off.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema, field_validator
 
 from proxy.config.addresses import Address, Addresses, HostName, ListenAddress, Network
 from proxy.config.route import Route, RouteMatch, RouteSettings
+from proxy.config.secrets import Secret
 from proxy.config.section import OrOff, Section
 from proxy.config.values import (
     REFERENCE_PATTERN,
@@ -22,6 +23,7 @@ from proxy.config.values import (
     Text,
     parse_count,
     parse_instance,
+    wrong,
 )
 
 __all__ = ["Clients", "Config", "Inspector", "ListenerTls", "Log", "Route", "RouteMatch", "RouteSettings", "resolved"]
@@ -50,6 +52,10 @@ InstanceName = Annotated[str, PlainValidator(parse_instance), WithJsonSchema({"t
 """A name that can stand in Via."""
 
 
+# 128 random bits have 22 characters in base64 and 32 in hex.
+_SHORTEST_TOKEN = 20
+
+
 class Clients(Section):
     """Who may use the proxy."""
 
@@ -57,9 +63,22 @@ class Clients(Section):
 
     tokens: tuple[SecretText, ...] = Field(
         default=(),
-        description="Tokens of which a client has to send one: a list of `${NAME}` or `${file:/path}`. `[]`: anyone "
-        "who reaches it.",
+        description="Tokens of which a client has to send one, as `Authorization: Bearer`, as `x-proxy-token`, or in "
+        "the header in which the preset's provider takes a key: a list of `${NAME}` or `${file:/path}`, several for "
+        "a change of tokens. Others are answered 401; upstreams never see a token. `[]`: anyone who reaches it.",
     )
+
+    @field_validator("tokens")
+    @classmethod
+    def _cannot_be_guessed(cls, tokens: tuple[Secret, ...]) -> tuple[Secret, ...]:
+        for index, token in enumerate(tokens):
+            if len(token.reveal()) < _SHORTEST_TOKEN:
+                raise wrong(
+                    f"a token of at least {_SHORTEST_TOKEN} characters (`openssl rand -hex 16` makes one)",
+                    found="a shorter one",
+                    at=(index,),
+                )
+        return tokens
 
 
 class ListenerTls(Section):
@@ -130,7 +149,7 @@ class Config(Section):
     allow_unauthenticated: Flag = Field(
         default=False,
         description="Whether a route with a secret may be served beyond loopback without client tokens. `true`: anyone "
-        "who reaches the listener can spend the key.",
+        "who reaches the listener can spend the key; list `allowed_hosts`, or pages that rebind DNS can too.",
     )
     tls: OrOff[ListenerTls] = Field(default=None, description="TLS towards the client. `off`: plain HTTP.")
     drain: Duration = Field(

@@ -149,7 +149,9 @@ class Limits(Section):
         "held.",
     )
     concurrent: CountLimit = Field(
-        default=None, description="Exchanges open at once on this route; one more is answered 503."
+        default=None,
+        description="Exchanges open at once on this route, streams and tunnels included; one more is answered 503 with "
+        "`Retry-After`.",
     )
     request_head: Size = Field(default=32 * 1024, description="The largest request head; a larger one is answered 431.")
     response_head: Size = Field(
@@ -271,6 +273,11 @@ class RouteSettings(Section):
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="How long things may take.")
     tls: UpstreamTls = Field(default=UpstreamTls(), description="TLS towards an https:// upstream.")
+    allow_link_local_upstream: Flag = Field(
+        default=False,
+        description="Whether the upstream may be at a link-local address (169.254.0.0/16, fe80::/10) or a cloud's "
+        "metadata service. `false`: a name that leads there is answered 502.",
+    )
     balance: Balance = Field(
         default="round_robin",
         description="How several upstreams share requests: `round_robin`, `least_streams`, or `{hash: header-name}`.",

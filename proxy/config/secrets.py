@@ -5,26 +5,11 @@ a str like any other, but its repr and what `check --print` shows keep the secre
 value out.
 """
 
-import re
 from dataclasses import dataclass
 
-from proxy.core.redact import is_secret_name
+from proxy.core.redact import ELLIPSIS, is_secret_name, redacted
 
-ELLIPSIS = "…"
-_SHORTEST_SHOWN = 16
-# Provider prefixes are short (sk-, gsk_, hf_); a longer first part would be a piece of the secret itself.
-_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,6}[-_]")
-_SCHEME = re.compile(r"(?i)(?:Bearer|Basic|Token) +")
-
-
-def redacted(secret: str) -> str:
-    """The form in which a secret is shown: `sk-…abcd`; only `…` if it is shorter than 16 characters."""
-    if scheme := _SCHEME.match(secret):
-        return scheme.group() + redacted(secret[scheme.end() :])
-    if len(secret) < _SHORTEST_SHOWN:
-        return ELLIPSIS
-    prefix = _PREFIX.match(secret)
-    return f"{prefix.group() if prefix else ''}{ELLIPSIS}{secret[-4:]}"
+__all__ = ["ELLIPSIS", "Expanded", "Reference", "Secret", "is_secret_name", "redacted", "shown"]
 
 
 class Secret:

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from proxy.config import injection
 from proxy.config.addresses import is_loopback
 from proxy.config.model import Config, Route
 
@@ -23,9 +24,23 @@ def warnings(config: Config) -> list[str]:
         found.append(f"security: the admin listener is on {config.admin}, which other machines can reach")
     if config.allowed_hosts:
         found.append(f"security: requests for these hosts are taken too: {', '.join(config.allowed_hosts)}")
+    if not config.clients.tokens:
+        found += _open_keys(config)
     for route in config.routes:
         found += _of_route(route)
     return found
+
+
+def _open_keys(config: Config) -> list[str]:
+    """Routes whose secret anybody may spend, by `allow_unauthenticated`."""
+    others = "" if config.allowed_hosts else ", and so can pages that rebind DNS, as allowed_hosts is empty"
+    return [
+        f"security: route {route.name}: anyone who reaches {where} can spend its key{others}"
+        for where in config.listen
+        if not where.is_local
+        for route in config.routes
+        if injection.in_route(route)
+    ]
 
 
 def _of_route(route: Route) -> list[str]:
@@ -37,9 +52,17 @@ def _of_route(route: Route) -> list[str]:
             f"security: route {route.name}: the certificate of {parts.netloc} is not checked; "
             "name its authority in tls.ca instead"
         )
-    if parts.scheme == "http" and route.api_key is not None and beyond_loopback:
+    injects = injection.in_route(route)
+    if parts.scheme == "http" and injects and beyond_loopback:
         found.append(f"security: route {route.name}: the key is sent to {parts.netloc} without encryption")
-    if route.api_key is not None and route.cors is not None:
+    if injection.in_url(route.upstream[0].url):
+        found.append(
+            f"security: route {route.name}: the key is in the upstream's URL, which upstreams log and put into "
+            "redirects; api_key or a header rule sends it in a header"
+        )
+    if route.allow_link_local_upstream:
+        found.append(f"security: route {route.name}: may connect to link-local addresses and metadata services")
+    if injects and route.cors is not None:
         found.append(f"security: route {route.name}: pages of {', '.join(route.cors.origins)} may spend its key")
     rules = route.headers.response
     for name in [*rules.set, *rules.remove, *rules.rename]:

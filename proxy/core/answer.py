@@ -80,7 +80,7 @@ def _for_client(forward: Forward, head: ResponseHead) -> list[Field]:
     """The fields that travel on, turned to who the client talks to."""
     route, names = forward.route, head.names
     fields = headers.end_to_end(head.fields, headers.RESPONSE_DROPPED, names)
-    if route.credential:
+    if route.guarded:
         fields = [entry for entry in fields if not entry[0].startswith(cors.PREFIX)]
     if b"location" in names and route.rewrite_redirects and head.status // 100 in (2, 3):
         fields = [_turned(entry, forward) if entry[0] == b"location" else entry for entry in fields]
@@ -172,7 +172,7 @@ def trailers(forward: Forward, head: ResponseHead, received: list[Field]) -> lis
     route = forward.route
     dropped = headers.TRAILERS_DROPPED.union(members(head.values(b"connection")), route.response_rules.remove)
     kept = [entry for entry in received if entry[0] not in dropped]
-    if route.credential or route.cors:
+    if route.guarded or route.cors:
         kept = [entry for entry in kept if not entry[0].startswith(cors.PREFIX)]
     return kept
 
@@ -189,6 +189,8 @@ def failure(error: ProxyError, request: RequestHead | None, route: Route | None,
     ]
     if error.status == 503:
         fields.append(field(b"Retry-After", b"1"))
+    if error.status == 401:
+        fields.append(field(b"WWW-Authenticate", b"Bearer"))
     if error.status == 405:
         fields.append(field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
     if route and route.cors and request:

@@ -53,6 +53,16 @@ class RequestRefused(ClientError):
     message = "The request is not allowed here."
 
 
+class Unauthorized(ClientError):
+    """No client token, or a wrong one. Source: RFC 9110 section 15.5.2, RFC 6750 section 3."""
+
+    status = 401
+    token = "http_request_denied"
+    message = (
+        "This proxy asks for a client token: send one of clients.tokens as `Authorization: Bearer` or `x-proxy-token`."
+    )
+
+
 class MisdirectedRequest(ClientError):
     """The Host is not one this proxy answers for. Source: RFC 9110 section 15.5.20."""
 
@@ -180,6 +190,16 @@ class DestinationUnroutable(UpstreamError):
     token = "destination_ip_unroutable"
     retryable = True
     message = "The upstream's address cannot be reached from here."
+
+
+class DestinationProhibited(UpstreamError):
+    """The upstream's name leads to an address that is never dialled. Source: RFC 9209 section 2.3.5."""
+
+    token = "destination_ip_prohibited"
+    message = (
+        "The upstream's address is link-local or a cloud's metadata service: `allow_link_local_upstream: true` of this "
+        "route allows it."
+    )
 
 
 class ConnectTimeout(UpstreamTimeout):
@@ -335,3 +355,11 @@ class Draining(OwnError):
     status = 503
     token = "connection_limit_reached"
     message = "The proxy is about to stop: try again."
+
+
+class TooManyExchanges(OwnError):
+    """As many exchanges are open on the route as `limits.concurrent` allows. Source: RFC 9209 section 2.3.12."""
+
+    status = 503
+    token = "connection_limit_reached"
+    message = "As many requests are open here as limits.concurrent allows: try again."

@@ -2,17 +2,20 @@
 
 The Host check stops DNS rebinding, where a page's own GET carries no Origin; the Origin check stops pages of other
 sites from spending an injected key. Browsers cannot forge either field; other clients can, and are held off by the
-listen address. Source: RFC 9110 section 15.5.20; W3C Fetch Metadata.
+listen address or by client tokens. A token is what a client says on purpose: nothing that a browser adds by itself
+(cookies, a remembered login) is one. Source: RFC 9110 section 15.5.20; W3C Fetch Metadata; RFC 6750 section 2.1.
 """
 
 import functools
+import hashlib
+import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
 from proxy.core.cors import Cors
-from proxy.core.errors import ClientError, MisdirectedRequest, RequestRefused
-from proxy.core.message import RequestHead
+from proxy.core.errors import ClientError, MisdirectedRequest, RequestRefused, Unauthorized
+from proxy.core.message import Field, RequestHead
 
 
 @dataclass(frozen=True)
@@ -111,3 +114,61 @@ def check_origin(request: RequestHead, host: bytes, hosts: Hosts | None, cors: C
 _ORIGIN = (
     "Pages of that origin may not use this route, as it carries a key: list the origin in cors.origins of the route."
 )
+
+
+TOKEN_FIELD = b"x-proxy-token"
+"""The field that carries a client token and nothing else; never sent upstream where tokens are asked for."""
+TOKEN_FIELDS = frozenset({b"authorization", TOKEN_FIELD})
+"""Where a token may stand on every route; a preset adds the field in which its provider's SDK sends a key."""
+_BEARER = re.compile(rb"bearer +", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Client tokens, of which a request has to carry one; only their digests are kept."""
+
+    digests: tuple[bytes, ...] = field(repr=False)
+
+    def allow(self, offered: bytes) -> bool:
+        """Whether it is one of them. How long that takes tells neither which one nor how much of it was right."""
+        digest = _digest(offered)
+        found = False
+        for known in self.digests:
+            found |= hmac.compare_digest(digest, known)
+        return found
+
+    def without(self, fields: list[Field], places: frozenset[bytes]) -> list[Field]:
+        """The fields without the tokens: what else a client sent in these places is the upstream's business."""
+        return [
+            entry
+            for entry in fields
+            if entry[0] != TOKEN_FIELD and not (entry[0] in places and self.allow(_offered(entry)))
+        ]
+
+
+def tokens(values: list[bytes]) -> Tokens | None:
+    """The tokens a configuration lists; None where it lists none, and whoever reaches the proxy may use it."""
+    return Tokens(tuple(_digest(value) for value in values)) if values else None
+
+
+def check_token(request: RequestHead, known: Tokens, places: frozenset[bytes]) -> None:
+    """Refuses who carries no token in any of these fields. Errors: Unauthorized, the same for none and a wrong one."""
+    found = False
+    for entry in request.fields:
+        if entry[0] in places:
+            found |= known.allow(_offered(entry))
+    if not found:
+        raise Unauthorized
+
+
+def _offered(entry: Field) -> bytes:
+    """What a field offers as a token: all of it, in Authorization what stands behind the scheme Bearer."""
+    key, _, value = entry
+    if key != b"authorization":
+        return value
+    scheme = _BEARER.match(value)
+    return value[scheme.end() :] if scheme else b""
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()

@@ -3,6 +3,7 @@
 The order of the checks is the design: cheap and unforgeable first, a secret last. Nothing here knows how to connect.
 """
 
+import re
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import NamedTuple
@@ -32,6 +33,8 @@ class Proxy:
     routes: tuple[routes.Route, ...]
     hosts: guard.Hosts | None = guard.Hosts()
     trusted: forwarding.Trusted = forwarding.NOBODY
+    tokens: guard.Tokens | None = None
+    """Of which every request to a route has to carry one; None asks for none."""
     via: Field = dataclass_field(init=False)
     """What Via says where nobody said anything before."""
 
@@ -103,7 +106,7 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
             return _OPTIONS
         route = _route(proxy, request, host, asked.path)
         _check(proxy, route, request, asked, host, body)
-        if request.method == b"OPTIONS" and cors.is_preflight(request) and (route.cors or route.credential):
+        if _is_our_preflight(route, request):
             return _preflight(route, request)
         tunnel = _asks_for_tunnel(proxy, route, request, host, body)
         if body is framing.NO_BODY and request.method in _BODY_EXPECTED:
@@ -124,7 +127,7 @@ def _route(proxy: Proxy, request: RequestHead, host: bytes, path: bytes) -> rout
     if request.method == b"OPTIONS" and cors.is_preflight(request):
         asked_method = request.first(b"access-control-request-method") or b""
         route = routes.find(proxy.routes, asked_method, host, path)
-        if route is not None and (route.cors or route.credential):
+        if route is not None and _is_our_preflight(route, request):
             return route
     route = routes.find(proxy.routes, request.method, host, path)
     if route is None:
@@ -143,7 +146,7 @@ def guard_host(proxy: Proxy, request: RequestHead, absolute: bytes | None) -> by
 def _check(
     proxy: Proxy, route: routes.Route, request: RequestHead, asked: target.Target, host: bytes, body: Body
 ) -> None:
-    """What a route refuses. Errors: ClientError and its kinds, LoopDetected."""
+    """What a route refuses, a client without a token last. Errors: ClientError and its kinds, LoopDetected."""
     limits = route.limits
     if limits.request_head is not None and request.is_over(limits.request_head):
         raise RequestHeadTooLarge
@@ -153,13 +156,21 @@ def _check(
         raise ExpectationFailed
     if target.is_suspect(asked.path) and _leaves(route, asked.path):
         raise ClientError("The path leaves the route it belongs to.")
-    if route.credential:
-        if not host:
-            raise ClientError("This route carries a key and needs a Host.")
-        if not cors.is_preflight(request):
-            guard.check_origin(request, host, proxy.hosts, route.cors)
+    if route.guarded and not host:
+        raise ClientError("This route carries a key and needs a Host.")
+    if _is_our_preflight(route, request):
+        return  # which carries neither a token nor anything for the upstream
+    if route.guarded:
+        guard.check_origin(request, host, proxy.hosts, route.cors)
     if b"via" in request.names and forwarding.has_passed(request, proxy.instance):
         raise LoopDetected
+    if proxy.tokens is not None:
+        guard.check_token(request, proxy.tokens, route.token_fields)
+
+
+def _is_our_preflight(route: routes.Route, request: RequestHead) -> bool:
+    """Whether this is a preflight that we answer: one to a route with CORS or a secret. Others are forwarded."""
+    return request.method == b"OPTIONS" and (route.guarded or route.cors is not None) and cors.is_preflight(request)
 
 
 def _leaves(route: routes.Route, path: bytes) -> bool:
@@ -175,7 +186,7 @@ def _asks_for_tunnel(proxy: Proxy, route: routes.Route, request: RequestHead, ho
         raise RequestRefused("WebSocket is switched off for this route: `websocket: true` allows it.")
     if body is not framing.NO_BODY:
         raise ClientError("A WebSocket handshake has no body.")
-    if not route.credential:
+    if not route.guarded:
         upgrade.check_origin(request, host, proxy.hosts, route.cors)
     return True
 
@@ -210,11 +221,12 @@ def upstream_target(route: routes.Route, asked: target.Target) -> bytes:
 
 
 def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
-    parts = query[1:].split(b"&")
-    kept = [part for part in parts if target.decoded(part.partition(b"=")[0]).lower() not in names]
+    """The query without the parameters of these names; `;` separates them too, for who reads it so."""
+    parts = _PARAMETER.findall(query)
+    kept = [part for part in parts if target.decoded(part[1:].partition(b"=")[0]).lower() not in names]
     if len(kept) == len(parts):
         return query
-    return b"?" + b"&".join(kept) if kept else b""
+    return b"?" + b"".join(kept)[1:] if kept else b""
 
 
 def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes) -> list[Field]:
@@ -222,6 +234,8 @@ def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, hos
     fields = headers.end_to_end(request.fields, route.request_dropped, request.names)
     if tracing.TRACESTATE in request.names and not tracing.continues(request):
         fields = [entry for entry in fields if entry[0] != tracing.TRACESTATE]
+    if proxy.tokens is not None:
+        fields = proxy.tokens.without(fields, route.token_fields)
     fields = forwarding.apply(fields, request, route.forwarding, proxy.trusted)
     if route.forwarding.via:
         fields = forwarding.via(fields, proxy.instance) if b"via" in request.names else [*fields, proxy.via]
@@ -256,6 +270,7 @@ def _hops_left(max_forwards: bytes | None) -> int | None:
 
 
 _MOST_HOPS = 10**18
+_PARAMETER = re.compile(rb"[?&;][^&;]*")
 _IDENTITY = field(b"Accept-Encoding", b"identity")
 _TE_TRAILERS = field(b"TE", b"trailers")
 _CONNECTION_TE = field(b"Connection", b"TE")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from proxy.core.cookies import Cookies
 from proxy.core.cors import Cors
 from proxy.core.forwarding import Forwarding
-from proxy.core.guard import host_name
+from proxy.core.guard import TOKEN_FIELDS, host_name
 from proxy.core.headers import FRAMING, NO_RULES, REQUEST_DROPPED, Rules
 from proxy.core.message import Field
 from proxy.core.streams import StreamPolicy
@@ -35,12 +35,14 @@ class Tls:
 class Origin:
     """Where connections go, and what a pool of them is for; `tls` is None for plain http.
 
-    `name` is for logs. Both it and the hash are made once: they are asked for with every request.
+    `link_local` is whether link-local addresses and cloud metadata services may be dialled. `name` is for logs. Both it
+    and the hash are made once: they are asked for with every request.
     """
 
     host: str
     port: int
     tls: Tls | None = None
+    link_local: bool = False
     name: str = field(init=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
@@ -92,12 +94,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes; None is none."""
+    """Sizes in bytes, `concurrent` in open exchanges; None is none."""
 
     request_head: int | None = 32 * 1024
     request_body: int | None = None
     response_head: int | None = 64 * 1024
     event: int = 1024 * 1024
+    concurrent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,12 @@ class Route:
     close_on_refuse: bool = False
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    injects: bool = False
+    """Whether a header rule or the upstream's URL carries a secret, as a credential does."""
+    token_fields: frozenset[bytes] = TOKEN_FIELDS
+    """Where a client may send its token."""
+    guarded: bool = field(init=False, repr=False)
+    """Whether using this route spends a secret of ours, so that pages of other origins have to be listed."""
     request_dropped: frozenset[bytes] = field(init=False, repr=False)
     """Request fields that never travel on as they came."""
     echoes_request_id: bool = field(init=False, repr=False)
@@ -164,6 +173,7 @@ class Route:
         clears = self.credential.clears if self.credential else frozenset()
         object.__setattr__(self, "request_dropped", REQUEST_DROPPED | FRAMING | NAMES | clears)
         object.__setattr__(self, "echoes_request_id", is_echoed(self.response_rules))
+        object.__setattr__(self, "guarded", self.injects or self.credential is not None)
 
 
 def ordered(routes: Iterable[Route]) -> tuple[Route, ...]:

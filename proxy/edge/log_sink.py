@@ -43,12 +43,14 @@ class Descriptor:
 class LogSink:
     """A stream for lines, `write` never waits. Lines that come while too much is waiting are dropped and counted.
 
-    `told` makes the line that says how many, with its line end, once lines are taken again.
+    `told` makes the line that says how many, with its line end, once lines are taken again. Whatever a line was made
+    of, `hide` takes known secrets out of it at the moment it is written.
     """
 
-    def __init__(self, stream: Stream, told: Callable[[str], str]) -> None:
+    def __init__(self, stream: Stream, told: Callable[[str], str], hide: Callable[[str], str] = str) -> None:
         self._stream = stream
         self._told = told
+        self._hide = hide
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -85,7 +87,7 @@ class LogSink:
                 untold, self._untold = self._untold, 0
             told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""
             try:
-                self._stream.write(told + text)
+                self._stream.write(told + self._hide(text))
                 self._stream.flush()
             except (OSError, ValueError):  # a stream that cannot be written to costs lines, never an exchange
                 with self._lock:

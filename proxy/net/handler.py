@@ -10,7 +10,7 @@ import time
 from aiohttp import web
 
 from proxy.core.answer import answer
-from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError
+from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges
 from proxy.core.exchange import Exchange
 from proxy.core.forwarding import NOBODY, client_ip
 from proxy.core.message import ResponseHead
@@ -62,7 +62,8 @@ class Handler:
             if self._trusts_peers:
                 exchange.client = client_ip(client.head, self._proxy.trusted)
             if isinstance(decided, Forward):
-                await self._forward(client, decided, exchange)
+                counted = decided.route.limits.concurrent is not None
+                await (self._forward_counted if counted else self._forward)(client, decided, exchange)
             else:
                 self._answer(client, decided, exchange)
         except asyncio.CancelledError:
@@ -142,6 +143,14 @@ class Handler:
         exchange.route = decided.route.name if decided.route else ""
         exchange.status = decided.status
         client.reply(decided)
+
+    async def _forward_counted(self, client: Client, forward: Forward, exchange: Exchange) -> None:
+        """Forwards where the route has a place left."""
+        try:
+            with self._upstreams.places.taken(forward.route):
+                await self._forward(client, forward, exchange)
+        except TooManyExchanges as error:
+            self._fail(client, exchange, error, forward.route)
 
     async def _forward(self, client: Client, forward: Forward, exchange: Exchange) -> None:
         route = forward.route

@@ -11,10 +11,15 @@ import ssl
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
+from proxy.core.destinations import resolved_name
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
 
+PARSES_STRICTLY = HttpRequestParser is not HttpRequestParserPy
+"""Whether requests are read by llhttp. Where its C extension is missing, aiohttp reads them in Python, and takes more
+for a message: that is what request smuggling is made of."""
 READ_BUFFER_BYTES = 64 * 1024
 MAX_FIELDS = 128
 BACKLOG = 4096
@@ -66,6 +71,7 @@ async def listen(
     if path is not None:
         refuse_taken(path)
         return await loop.create_unix_server(server, path, ssl=tls, backlog=BACKLOG, ssl_shutdown_timeout=shutdown_s)
+    name = resolved_name(host) if host is not None else None
     return await loop.create_server(
-        server, host, port, ssl=tls, backlog=BACKLOG, reuse_address=True, ssl_shutdown_timeout=shutdown_s
+        server, name, port, ssl=tls, backlog=BACKLOG, reuse_address=True, ssl_shutdown_timeout=shutdown_s
     )

@@ -50,6 +50,12 @@ class Command:
             )
 
     @property
+    def resident_bytes(self) -> int:
+        """Its memory, as Linux counts it."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
+        return int(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[0]) * 1024
+
+    @property
     def stdout(self) -> str:
         return self._outputs[0].read_text("utf-8")
 

@@ -133,6 +133,10 @@ def test_anything_else_is_no_trusted_proxy(written: object) -> None:
         ("http://[::1]:5173", "http://[::1]:5173"),
         ("http://localhost:*", "http://localhost:*"),
         ("http://127.0.0.1:*", "http://127.0.0.1:*"),
+        ("https://*.App.Example", "https://*.app.example"),
+        ("https://*.app.example:443", "https://*.app.example"),
+        ("http://*.app.example:8080", "http://*.app.example:8080"),
+        ("http://*.localhost:*", "http://*.localhost:*"),
         ("vscode-webview://abc", "vscode-webview://abc"),
         ("*", "*"),
         ("null", "null"),
@@ -156,10 +160,19 @@ def test_an_origin_is_kept_as_browsers_send_it(written: object, origin: str) -> 
             "http://*.a",
             "http://a:",
         ),
+        *(
+            "https://*.com",
+            "https://*",
+            "https://*.",
+            "https://a.*.example",
+            "https://*.*.example",
+            "https://*app.example",
+        ),
+        *("https://*.10.0.0.1", "https://*.[::1]", "https://*.app.example:*", "https://*.app.example/x"),
         *("http://a:*", "http://a:0", "http://a:99999", "http://[::1", "//a", "", 5173, True),
     ],
 )
-def test_an_origin_has_no_path_and_one_exact_host(written: object) -> None:
+def test_an_origin_has_no_path_and_one_host_or_all_below_a_name(written: object) -> None:
     assert refused(Origin, written)
 
 

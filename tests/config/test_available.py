@@ -12,14 +12,6 @@ ENVIRON = {"TOKEN": "0123456789abcdef0123"}
 ASKED = {
     "workers": ("workers: auto", "1 (workers is not available yet: the proxy runs as one process)"),
     "inspector": ("inspector: {capture: 1MiB}", "off (inspector is not available yet: nothing is captured)"),
-    "allow_unauthenticated": (
-        "allow_unauthenticated: true",
-        "false (allow_unauthenticated is not available yet: a route with a secret is served on loopback only)",
-    ),
-    "clients.tokens": (
-        "clients: {tokens: ['${TOKEN}']}",
-        "[] (clients.tokens is not available yet: whoever reaches a listener may use it)",
-    ),
     "routes[].upstream": (
         "upstream: [http://a, http://b]",
         "one upstream (upstream is not available yet: a route has one upstream)",
@@ -40,10 +32,6 @@ ASKED = {
     "routes[].stream.on_client_gone": (
         "stream: {on_client_gone: keep}",
         "cancel or drain (stream.on_client_gone is not available yet: nobody can come back to a stream)",
-    ),
-    "routes[].limits.concurrent": (
-        "limits: {concurrent: 5}",
-        "off (limits.concurrent is not available yet: open exchanges are not counted)",
     ),
 }
 
@@ -73,8 +61,7 @@ def test_such_a_key_is_refused_in_the_defaults_too(key: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        *("workers: 1", "inspector: off", "clients: {tokens: []}"),
-        "allow_unauthenticated: false",
+        *("workers: 1", "inspector: off"),
     ],
 )
 def test_the_value_that_asks_for_nothing_is_fine(written: str) -> None:
@@ -85,7 +72,7 @@ def test_the_value_that_asks_for_nothing_is_fine(written: str) -> None:
     "written",
     [
         *("websocket: false", "cookies: {}", "balance: round_robin", "retry: {attempts: 1, on: [connect]}"),
-        *("health: {every: 10s}", "timeouts: {tunnel_idle: off}", "limits: {concurrent: off, event: 1MiB}"),
+        *("health: {every: 10s}", "timeouts: {tunnel_idle: off}", "limits: {event: 1MiB}"),
         "stream: {deliver: bytes, heartbeat: off, on_break: abort, on_client_gone: cancel, convert: none}",
         "stream: {content_type: null}",
     ],

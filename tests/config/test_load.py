@@ -145,8 +145,8 @@ def test_values_from_the_command_line_win_over_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_file(file, ENVIRON, {"listen": "0.0.0.0:99"})
     assert str(caught.value) == (
-        "command line: listen: routes.r injects a secret and listener 0.0.0.0:99 is not loopback: "
-        "listen on 127.0.0.1; client tokens are not available yet"
+        "command line: listen: routes.r injects a secret, listener 0.0.0.0:99 is not loopback and no client "
+        "tokens are set: set clients.tokens, listen on 127.0.0.1, or say allow_unauthenticated: true"
     )
 
 

@@ -245,13 +245,13 @@ def test_a_wrong_route_key_is_named_with_what_was_expected(text: str, problem: s
         ),
         (
             "listen: 0.0.0.0:80\nroutes: [{name: ai, preset: openai, api_key: '${KEY}'}]",
-            "1:9: listen: routes.ai injects a secret and listener 0.0.0.0:80 is not loopback: "
-            "listen on 127.0.0.1; client tokens are not available yet",
+            "1:9: listen: routes.ai injects a secret, listener 0.0.0.0:80 is not loopback and no client "
+            "tokens are set: set clients.tokens, listen on 127.0.0.1, or say allow_unauthenticated: true",
         ),
         (
             "listen: [localhost:80, unix:/s, '[::]:81']\ndefaults: {api_key: '${KEY}'}\nroutes: [{preset: openai}]",
-            "1:33: listen[2]: routes[0] injects a secret and listener [::]:81 is not loopback: "
-            "listen on 127.0.0.1; client tokens are not available yet",
+            "1:33: listen[2]: routes[0] injects a secret, listener [::]:81 is not loopback and no client "
+            "tokens are set: set clients.tokens, listen on 127.0.0.1, or say allow_unauthenticated: true",
         ),
         (
             "routes: [{upstream: 'http://localhost:8787/x'}]",

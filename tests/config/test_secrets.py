@@ -205,7 +205,7 @@ routes:
     preset: openai
     api_key: ${KEY}
     headers:
-      request: {set: {authorization: "Bearer ${KEY}", x-team: "${TEAM}", x-api-key: sk-planted-7f3a9c2e51d84b60}}
+      request: {set: {authorization: "Bearer ${KEY}", x-team: "${TEAM}", x-old-key: sk-planted-7f3a9c2e51d84b60}}
       response: {add: {set-cookie: ["a=sk-planted-7f3a9c2e51d84b60", "b=${KEY}"]}}
   - {path: /b, upstream: "http://a/?key=${KEY}"}
 """

@@ -17,6 +17,8 @@ from proxy.core.errors import (
     OwnError,
     ProxyError,
     RequestRefused,
+    TooManyExchanges,
+    Unauthorized,
 )
 from proxy.core.framing import Body
 from proxy.core.message import RequestHead
@@ -79,12 +81,14 @@ def test_the_body_says_whose_fault_it_is(error: ProxyError, status: int, side: s
     ("error", "line"),
     [
         (Draining(), b"Retry-After: 1"),
+        (TooManyExchanges(), b"Retry-After: 1"),
         (MethodRefused(), b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        (Unauthorized(), b"WWW-Authenticate: Bearer"),
     ],
-    ids=["503", "405"],
+    ids=["503", "503, too many", "405", "401"],
 )
 def test_a_status_that_asks_for_a_field_has_it_and_no_other_does(error: ProxyError, line: bytes) -> None:
-    """MUST for Allow, SHOULD for Retry-After. RFC 9110 sections 15.5.6 and 15.6.4; A18."""
+    """MUST for Allow and WWW-Authenticate, SHOULD for Retry-After. RFC 9110 sections 15.5.2, 15.5.6, 15.6.4; A18."""
     assert line in told(error)
     for other in (ClientError(), ConnectionRefused(), ConnectTimeout(), OwnError()):
         assert len(told(other)) == 5

@@ -8,6 +8,11 @@ from tests.core.samples import fields, lines, request
 APP = b"https://app.example"
 EXACT = Cors(frozenset({APP}))
 ANY_PORT = Cors(frozenset(), any_port=frozenset({b"http://localhost", b"http://[::1]"}))
+BELOW = Cors(
+    frozenset(),
+    below=frozenset({b"https://app.example", b"http://dev.example:8080"}),
+    below_any_port=frozenset({b"http://localhost"}),
+)
 ANYONE = Cors(frozenset(), any_origin=True)
 WITH_NULL = Cors(frozenset({b"null"}))
 PERSONAL = Cors(frozenset({APP}), credentials=True)
@@ -34,6 +39,23 @@ ANYONE_PERSONAL = Cors(frozenset(), any_origin=True, credentials=True)
         pytest.param(ANY_PORT, b"http://localhost:evil.example", False, id="any port, none that is a number"),
         pytest.param(ANY_PORT, b"http://localhost:", False, id="any port, an empty one"),
         pytest.param(ANY_PORT, b"null", False, id="any port, null"),
+        pytest.param(BELOW, b"https://a.app.example", True, id="below a name"),
+        pytest.param(BELOW, b"https://a.b-c.app.example", True, id="far below it"),
+        pytest.param(BELOW, b"https://app.example", False, id="below a name, the name itself"),
+        pytest.param(BELOW, b"http://a.app.example", False, id="below a name, another scheme"),
+        pytest.param(BELOW, b"https://a.app.example:444", False, id="below a name, a port"),
+        pytest.param(BELOW, b"https://evilapp.example", False, id="below a name, one that ends alike"),
+        pytest.param(BELOW, b"https://a.app.example.evil.example", False, id="below a name, a longer one"),
+        pytest.param(BELOW, b"https://.app.example", False, id="below a name, no name"),
+        pytest.param(BELOW, b"https://evil.example/.app.example", False, id="below a name, a path"),
+        pytest.param(BELOW, b"https://evil.example:.app.example", False, id="below a name, no port"),
+        pytest.param(BELOW, b"https://[::1].app.example", False, id="below a name, an address"),
+        pytest.param(BELOW, b"http://a.dev.example:8080", True, id="below a name with its port"),
+        pytest.param(BELOW, b"http://a.dev.example", False, id="below a name without its port"),
+        pytest.param(BELOW, b"http://a.localhost:5173", True, id="below localhost, any port"),
+        pytest.param(BELOW, b"http://a.localhost", True, id="below localhost, the default one"),
+        pytest.param(BELOW, b"http://localhost:5173", False, id="below localhost, not itself"),
+        pytest.param(BELOW, b"null", False, id="below a name, null"),
         pytest.param(ANYONE, b"https://evil.example", True, id="anyone"),
         pytest.param(ANYONE, b"null", False, id="anyone but null"),
         pytest.param(WITH_NULL, b"null", True, id="null where it is listed"),
@@ -75,9 +97,9 @@ CREDENTIALS = b"Access-Control-Allow-Credentials: true"
         ),
         pytest.param(EXACT, b"https://evil.example", [b"Vary: Origin"], id="not listed"),
         pytest.param(EXACT, None, [b"Vary: Origin"], id="no origin"),
-        pytest.param(ANYONE, APP, [b"Access-Control-Allow-Origin: *", EXPOSE], id="anyone"),
-        pytest.param(ANYONE, None, [], id="anyone, no origin"),
-        pytest.param(ANYONE, b"null", [], id="anyone but null"),
+        pytest.param(ANYONE, APP, [b"Access-Control-Allow-Origin: *", b"Vary: Origin", EXPOSE], id="anyone"),
+        pytest.param(ANYONE, None, [b"Vary: Origin"], id="anyone, no origin"),
+        pytest.param(ANYONE, b"null", [b"Vary: Origin"], id="anyone but null"),
         pytest.param(
             PERSONAL,
             APP,
@@ -106,6 +128,8 @@ def test_what_a_page_wants_to_read_is_exposed_by_name() -> None:
     assert b"*" not in exposed
     assert {b"proxy-status", b"retry-after", b"x-request-id", b"request-id"} <= set(exposed)
     assert sum(name.startswith(b"x-ratelimit-") for name in exposed) == 6
+    assert sum(name.startswith(b"anthropic-ratelimit-") for name in exposed) == 12
+    assert {b"ratelimit", b"retry-after-ms", b"apim-request-id", b"openai-processing-ms"} <= set(exposed)
 
 
 def asked(origin: bytes, *more: bytes) -> list[bytes] | None:
@@ -114,7 +138,10 @@ def asked(origin: bytes, *more: bytes) -> list[bytes] | None:
     return None if given is None else lines(given)
 
 
-VARY = b"Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+VARY = (
+    b"Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+    b"Access-Control-Request-Private-Network"
+)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +159,11 @@ VARY = b"Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Hea
             id="on two lines",
         ),
         pytest.param(
+            [b"Access-Control-Request-Headers: x-a, x b, (c)"],
+            b"x-a, authorization, content-type, last-event-id",
+            id="some that are no names",
+        ),
+        pytest.param(
             [b"Access-Control-Request-Headers: "], b"authorization, content-type, last-event-id", id="an empty line"
         ),
     ],
@@ -145,6 +177,19 @@ def test_a_preflight_grants_the_method_and_the_fields_asked_for_by_name(more: li
         VARY,
         b"Access-Control-Max-Age: 600",
     ]
+
+
+PRIVATE = b"Access-Control-Request-Private-Network: true"
+PRIVATE_TOO = b"Access-Control-Allow-Private-Network: true"
+
+
+def test_a_private_network_is_granted_to_listed_origins_that_ask() -> None:
+    """MAY. Private Network Access, section 3.1; C12: never to everybody."""
+    assert PRIVATE_TOO in (asked(APP, PRIVATE) or [])
+    assert PRIVATE_TOO not in (asked(APP) or [])
+    assert PRIVATE_TOO not in (asked(APP, b"Access-Control-Request-Private-Network: false") or [])
+    anyone = request(b"OPTIONS / HTTP/1.1", b"Origin: " + APP, b"Access-Control-Request-Method: GET", PRIVATE)
+    assert PRIVATE_TOO not in lines(preflight(ANYONE, anyone) or [])
 
 
 @pytest.mark.parametrize("origin", [b"https://evil.example", b"null", b""], ids=["foreign", "null", "empty"])

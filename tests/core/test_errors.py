@@ -10,6 +10,7 @@ TABLE = {
     "ProxyError": ("proxy", 500, "proxy_internal_error", False),
     "ClientError": ("client", 400, "http_request_error", False),
     "RequestRefused": ("client", 403, "http_request_denied", False),
+    "Unauthorized": ("client", 401, "http_request_denied", False),
     "MisdirectedRequest": ("client", 421, "http_request_denied", False),
     "NoRoute": ("client", 404, "destination_not_found", False),
     "MethodRefused": ("client", 405, "http_request_error", False),
@@ -27,6 +28,7 @@ TABLE = {
     "DnsError": ("upstream", 502, "dns_error", True),
     "ConnectionRefused": ("upstream", 502, "connection_refused", True),
     "DestinationUnroutable": ("upstream", 502, "destination_ip_unroutable", True),
+    "DestinationProhibited": ("upstream", 502, "destination_ip_prohibited", False),
     "ConnectTimeout": ("upstream", 504, "connection_timeout", True),
     "TlsProtocolError": ("upstream", 502, "tls_protocol_error", True),
     "TlsCertificateError": ("upstream", 502, "tls_certificate_error", True),
@@ -47,6 +49,7 @@ TABLE = {
     "OwnError": ("proxy", 500, "proxy_internal_error", False),
     "ConfigurationError": ("proxy", 500, "proxy_configuration_error", False),
     "LoopDetected": ("proxy", 502, "proxy_loop_detected", False),
+    "TooManyExchanges": ("proxy", 503, "connection_limit_reached", False),
     "Draining": ("proxy", 503, "connection_limit_reached", False),
 }
 

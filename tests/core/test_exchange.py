@@ -22,6 +22,7 @@ OUTCOMES = {
     "UpstreamError": "upstream_aborted",
     "DnsError": "upstream_aborted",
     "ConnectionRefused": "upstream_aborted",
+    "DestinationProhibited": "upstream_aborted",
     "DestinationUnroutable": "upstream_aborted",
     "TlsProtocolError": "upstream_aborted",
     "TlsCertificateError": "upstream_aborted",

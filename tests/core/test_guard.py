@@ -1,12 +1,22 @@
-"""Rules of who may reach a route: the Host check and the check of Origin and Sec-Fetch-Site."""
+"""Rules of who may reach a route: the Host check, the check of Origin and Sec-Fetch-Site, client tokens."""
 
 import pytest
 
+from proxy.core import guard
 from proxy.core.cors import Cors
-from proxy.core.errors import ClientError, MisdirectedRequest, RequestRefused
-from proxy.core.guard import Hosts, authority, check_host, check_origin, host_name
+from proxy.core.errors import ClientError, MisdirectedRequest, RequestRefused, Unauthorized
+from proxy.core.guard import (
+    TOKEN_FIELDS,
+    Hosts,
+    authority,
+    check_host,
+    check_origin,
+    check_token,
+    host_name,
+    tokens,
+)
 from proxy.core.message import Peer
-from tests.core.samples import request
+from tests.core.samples import fields, lines, request
 
 HOSTS = Hosts(frozenset({b"llm.example"}))
 
@@ -276,3 +286,85 @@ def test_two_lines_of_what_a_browser_sends_once_are_refused(name: bytes) -> None
     more = [name + b": " + lines[name]] * 2
     with pytest.raises(RequestRefused):
         check_origin(request(b"POST / HTTP/1.1", *more), b"localhost:8787", Hosts(), None)
+
+
+GOOD, NEXT, WRONG = b"token-0123456789abcdef", b"token-fedcba9876543210", b"token-0123456789abcdeX"
+TOKENS = tokens([GOOD, NEXT])
+ANTHROPIC = TOKEN_FIELDS | {b"x-api-key"}
+
+
+@pytest.mark.parametrize(
+    ("places", "line"),
+    [
+        (TOKEN_FIELDS, b"Authorization: Bearer " + GOOD),
+        (TOKEN_FIELDS, b"authorization: bearer   " + GOOD),
+        (TOKEN_FIELDS, b"Authorization: BEARER " + NEXT),
+        (TOKEN_FIELDS, b"X-Proxy-Token: " + GOOD),
+        (TOKEN_FIELDS, b"x-proxy-token: " + NEXT),
+        (ANTHROPIC, b"x-api-key: " + GOOD),
+    ],
+    ids=["Bearer", "bearer", "another", "its own field", "its own field, another", "the preset's field"],
+)
+def test_a_token_is_taken_from_the_fields_that_may_carry_one(places: frozenset[bytes], line: bytes) -> None:
+    """MUST. RFC 6750 section 2.1: any of several, so that they can be changed."""
+    assert TOKENS is not None
+    check_token(request(b"GET / HTTP/1.1", b"A: b", line), TOKENS, places)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"A: b",
+        b"Authorization: Bearer " + WRONG,
+        b"Authorization: Bearer " + GOOD[:-1],
+        b"Authorization: Bearer " + GOOD + b"x",
+        b"Authorization: Bearer " + GOOD.upper(),
+        b"Authorization: Bearer",
+        b"Authorization: " + GOOD,
+        b"Authorization: Basic " + GOOD,
+        b"Authorization: Bearer\t" + GOOD,
+        b"Proxy-Authorization: Bearer " + GOOD,
+        b"Cookie: token=" + GOOD,
+        b"Cookie: " + GOOD,
+        b"X-Proxy-Token: Bearer " + GOOD,
+        b"X-Proxy-Token: ",
+        b"x-api-key: " + GOOD,
+    ],
+    ids=bytes.decode,
+)
+def test_without_a_token_and_with_a_wrong_one_the_answer_is_the_same(line: bytes) -> None:
+    """MUST. RFC 9110 section 15.5.2: and nothing that a browser sends by itself is one."""
+    assert TOKENS is not None
+    with pytest.raises(Unauthorized) as found:
+        check_token(request(b"GET / HTTP/1.1", line), TOKENS, TOKEN_FIELDS)
+    assert (found.value.status, str(found.value)) == (401, Unauthorized.message)
+
+
+def test_tokens_are_removed_and_nothing_else_is() -> None:
+    """MUST. The upstream never sees a token; the client's own credentials beside it are its business."""
+    assert TOKENS is not None
+    sent = fields(
+        b"Authorization: Bearer " + GOOD, b"A: " + GOOD, b"X-Proxy-Token: " + WRONG, b"x-api-key: sk-own", b"B: c"
+    )
+    assert lines(TOKENS.without(sent, ANTHROPIC)) == [b"A: " + GOOD, b"x-api-key: sk-own", b"B: c"]
+    own = fields(b"Authorization: Bearer sk-own", b"x-api-key: " + NEXT)
+    assert lines(TOKENS.without(own, ANTHROPIC)) == [b"Authorization: Bearer sk-own"]
+
+
+def test_no_tokens_are_none_and_their_repr_shows_nothing() -> None:
+    """MUST. O8: only digests are kept."""
+    assert tokens([]) is None
+    assert GOOD.decode() not in repr(TOKENS)
+    assert TOKENS is not None
+    assert all(GOOD not in digest for digest in TOKENS.digests)
+
+
+def test_every_token_is_compared_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. How long it takes tells neither which token is right nor how much of it."""
+    compared = []
+    monkeypatch.setattr(guard.hmac, "compare_digest", lambda a, b: compared.append((len(a), len(b))) or a == b)
+    assert TOKENS is not None
+    for offered in (GOOD, NEXT, WRONG, b"", b"x" * 10_000):
+        compared.clear()
+        assert TOKENS.allow(offered) is (offered in (GOOD, NEXT))
+        assert compared == [(32, 32)] * 2

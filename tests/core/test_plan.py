@@ -139,7 +139,8 @@ def test_a_preflight_to_a_route_with_cors_is_answered_by_us() -> None:
         b"Access-Control-Allow-Origin: https://app.example",
         b"Access-Control-Allow-Methods: POST",
         b"Access-Control-Allow-Headers: authorization, x-stainless-lang, content-type, last-event-id",
-        b"Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+        b"Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+        b"Access-Control-Request-Private-Network",
         b"Access-Control-Max-Age: 600",
     ]
 

@@ -3,16 +3,17 @@
 import pytest
 
 from proxy.core.cors import Cors
-from proxy.core.guard import Hosts
+from proxy.core.guard import Hosts, tokens
 from proxy.core.message import RequestHead
 from proxy.core.plan import Refuse, plan
 from proxy.core.routes import Limits, Match, Route
-from tests.core.samples import CREDENTIAL, proxy, refused, request, route, sent
+from tests.core.samples import CREDENTIAL, proxy, refused, reply, request, route, sent
 
 PLAIN = route()
 KEYED = route(name="keyed", credential=CREDENTIAL)
 LISTED = route(credential=CREDENTIAL, cors=Cors(frozenset({b"http://localhost:5173"})))
 BELOW = route(match=Match(b"/api/"))
+EVIL_PAGE = b"Origin: https://evil.example"
 TIGHT = route(limits=Limits(request_head=100, request_body=10))
 
 
@@ -156,7 +157,78 @@ def test_the_limit_of_a_head_is_the_last_size_that_passes() -> None:
     assert refused(plan(proxy(route(limits=Limits(request_head=asked.size - 1))), asked))[0] == 431
 
 
-EVIL_PAGE = b"Origin: https://evil.example"
+TOKENS = tokens([b"token-0123456789abcdef"])
+BEARER = b"Authorization: Bearer token-0123456789abcdef"
+PREFLIGHT = (b"Origin: http://localhost:5173", b"Access-Control-Request-Method: POST")
+
+
+@pytest.mark.parametrize(
+    ("covered", "asked", "status"),
+    [
+        pytest.param(PLAIN, request(), 401, id="no token"),
+        pytest.param(PLAIN, request(b"GET / HTTP/1.1", b"Authorization: Bearer x"), 401, id="a wrong token"),
+        pytest.param(KEYED, request(b"GET / HTTP/1.1", EVIL_PAGE, BEARER), 403, id="a token opens no origin"),
+        pytest.param(KEYED, request(b"GET / HTTP/1.1", EVIL_PAGE), 403, id="origin before token"),
+        pytest.param(PLAIN, request(b"GET / HTTP/1.1", b"Via: 1.1 here"), 502, id="the loop before the token"),
+        pytest.param(PLAIN, request(b"OPTIONS / HTTP/1.1", *PREFLIGHT), 401, id="a preflight that is forwarded"),
+        pytest.param(
+            PLAIN,
+            request(b"GET / HTTP/1.1", b"Upgrade: websocket", b"Connection: upgrade"),
+            401,
+            id="a WebSocket without token",
+        ),
+        pytest.param(BELOW, request(b"GET /x HTTP/1.1"), 404, id="the route before the token"),
+    ],
+)
+def test_where_tokens_are_asked_for_nothing_is_forwarded_without_one(
+    covered: Route, asked: RequestHead, status: int
+) -> None:
+    """MUST. RFC 9110 section 15.5.2."""
+    assert refused(plan(proxy(covered, tokens=TOKENS), asked))[0] == status
+
+
+def test_a_preflight_of_ours_needs_no_token() -> None:
+    """MUST. Fetch standard, section 3.2.2: browsers send none; C1."""
+    assert reply(plan(proxy(LISTED, tokens=TOKENS), request(b"OPTIONS / HTTP/1.1", *PREFLIGHT))).status == 204
+
+
+@pytest.mark.parametrize("line", [BEARER, b"x-proxy-token: token-0123456789abcdef"], ids=["Bearer", "own field"])
+@pytest.mark.parametrize("covered", [PLAIN, KEYED], ids=["plain", "keyed"])
+def test_a_token_opens_a_route_and_goes_no_further(covered: Route, line: bytes) -> None:
+    """MUST. Whoever is upstream must not be able to use the proxy with it."""
+    told = sent(request(b"GET / HTTP/1.1", b"A: b", line), covered, tokens=TOKENS)
+    assert b"A: b" in told
+    assert not [entry for entry in told if b"token-0" in entry]
+
+
+def test_a_clients_own_key_passes_beside_a_token() -> None:
+    """MUST. On a route that injects nothing."""
+    asked = request(b"GET / HTTP/1.1", b"Authorization: Bearer sk-own", b"X-Proxy-Token: token-0123456789abcdef")
+    assert sent(asked, PLAIN, tokens=TOKENS)[2:] == [b"Authorization: Bearer sk-own"]
+
+
+def test_a_field_of_the_tokens_name_passes_where_no_tokens_are_asked_for() -> None:
+    """MUST. H13."""
+    assert sent(request(b"GET / HTTP/1.1", b"X-Proxy-Token: a"), PLAIN)[2:] == [b"X-Proxy-Token: a"]
+
+
+RULED = route(name="ruled", injects=True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[b"Origin: https://evil.example"], [b"Sec-Fetch-Site: cross-site"], [b"Origin: null"]],
+    ids=["origin", "fetch metadata", "null"],
+)
+def test_a_secret_in_a_rule_guards_its_route_as_a_key_does(more: list[bytes]) -> None:
+    """MUST. C9: what is spent is the operator's, however it is written."""
+    assert RULED.guarded
+    assert refused(plan(proxy(RULED), request(b"GET / HTTP/1.1", *more)))[0] == 403
+    assert refused(plan(proxy(RULED), request(b"OPTIONS / HTTP/1.1", *PREFLIGHT)))[0] == 403
+    assert refused(plan(proxy(RULED), request(b"GET / HTTP/1.0", host=None)))[0] == 400
+    assert sent(request(b"GET / HTTP/1.1", b"Authorization: own"), RULED)[2:] == [b"Authorization: own"]
+
+
 TWO_LENGTHS = (b"Content-Length: 1", b"Content-Length: 1")
 
 

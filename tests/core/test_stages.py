@@ -1,5 +1,6 @@
 """Rules of the stage that undoes a content coding: what comes out when, in which pieces, and what is damage."""
 
+import hashlib
 import itertools
 import sys
 import tracemalloc
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import ContentCodingBroken
 from proxy.core.stages import PIECE_BYTES
-from proxy.core.stages.decode import CODINGS, Decode
+from proxy.core.stages.decode import CODINGS, MOST_UNFOLDED, UNFOLDED_FROM_BYTES, Decode
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -83,7 +84,7 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(marks)]
 
 
-repeated = st.builds(lambda text, times: text * times, st.binary(min_size=1, max_size=3), st.integers(1, 100_000))
+repeated = st.builds(lambda text, times: text * times, st.binary(min_size=1, max_size=3), st.integers(1, 29_000))
 some_events = st.lists(st.one_of(st.binary(max_size=200), repeated), max_size=4)
 some_cuts = st.lists(st.integers(0, 400), max_size=8)
 EVENTS = [b"data: one\n\n", b"data: two\n\n", b": ping\n\n", "data: ünï\n\n".encode()]
@@ -174,7 +175,7 @@ def test_all_that_is_there_comes_out_wherever_the_input_stops(name: str, text: b
 @every_form
 def test_a_bomb_unfolds_piecewise(coding: bytes, encode: Encode) -> None:
     """MUST. E9: a read may unfold to anything, a call gives one piece at most and says that more is there."""
-    size = 8 * 1024 * 1024
+    size = UNFOLDED_FROM_BYTES
     data = b"".join(encode([bytes(size)]))
     assert len(data) < PIECE_BYTES
     stage = Decode(coding)
@@ -190,7 +191,7 @@ def test_a_bomb_unfolds_piecewise(coding: bytes, encode: Encode) -> None:
 @every_form
 def test_a_bomb_grows_no_buffer(coding: bytes, encode: Encode) -> None:
     """MUST. E9: what has been given out is forgotten, and nothing is unfolded ahead of what was asked for."""
-    data = b"".join(encode([bytes(8 * 1024 * 1024)]))
+    data = b"".join(encode([bytes(UNFOLDED_FROM_BYTES)]))
     stage = Decode(coding)
     tracemalloc.start()
     try:
@@ -304,3 +305,30 @@ def test_a_skippable_zstd_frame_is_skipped() -> None:
     frame = b"".join(FORMS["zstd"][1](EVENTS))
     skippable = b"\x50\x2a\x4d\x18" + (2).to_bytes(4, "little") + b"hi"
     assert decoded(b"zstd", [skippable + frame + skippable]) == b"".join(EVENTS)
+
+
+@every_form
+def test_what_unfolds_to_more_than_a_hundred_times_its_size_is_refused(coding: bytes, encode: Encode) -> None:
+    """MUST. E9: at the first piece beyond what text can come to, however it is cut."""
+    data = b"".join(encode([bytes(64 * 1024 * 1024)]))
+    stage, given = Decode(coding), [b""]
+
+    def unfold() -> None:
+        for at in range(0, len(data), PIECE_BYTES):
+            given.append(stage.feed(data[at : at + PIECE_BYTES]))
+            while stage.more():
+                given.append(stage.feed(b""))
+
+    with pytest.raises(ContentCodingBroken, match="a hundred times its size"):
+        unfold()
+    assert sum(map(len, given)) <= max(UNFOLDED_FROM_BYTES, MOST_UNFOLDED * len(data))
+
+
+@every_form
+def test_text_that_repeats_itself_is_no_bomb(coding: bytes, encode: Encode) -> None:
+    """MUST. E9: thirty times its size, for as long as it likes."""
+    events = [b"data: %b %b\n\n" % (hashlib.sha256(b"%d" % turn).digest(), b"tok " * 300) for turn in range(4000)]
+    body = b"".join(events)
+    data = encode(events)
+    assert len(body) > 4 * UNFOLDED_FROM_BYTES
+    assert decoded(coding, data) == body

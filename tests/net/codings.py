@@ -1,5 +1,6 @@
 """Compressors that flush: each piece can be decoded as soon as it is there."""
 
+import random
 import sys
 import zlib
 from typing import Any
@@ -55,6 +56,20 @@ COMPRESSORS: dict[str, tuple[bytes, Any]] = {
     "br": (b"br", Brotli),
     "zstd": (b"zstd", Zstandard),
 }
+
+
+_UNIT_BYTES, _BLOCK_BYTES, _NOISE_BYTES = 16 * 1024 * 1024, 8192, 128
+
+
+def unfolding(size: int) -> bytes:
+    """So many bytes that every coding folds to a sixtieth: much, and yet less than what is refused as a bomb.
+
+    What repeats itself is further away than any decoder looks back.
+    """
+    noise, blank = random.Random(0), bytes(_BLOCK_BYTES - _NOISE_BYTES)
+    blocks = min(_UNIT_BYTES, size + _BLOCK_BYTES) // _BLOCK_BYTES
+    unit = b"".join([noise.randbytes(_NOISE_BYTES) + blank for _ in range(blocks)])
+    return (unit * (size // len(unit) + 1))[:size]
 
 
 def whole(coding: str, data: bytes) -> bytes:

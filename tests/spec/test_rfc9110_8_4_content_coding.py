@@ -8,7 +8,7 @@ import pytest
 from proxy.core import answer
 from tests.net import test_backpressure
 from tests.net.client import Client
-from tests.net.codings import COMPRESSORS, whole, zstd
+from tests.net.codings import COMPRESSORS, unfolding, whole, zstd
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.origin import fin, pushed, request, whole_request
 from tests.net.responses import OK, counted
@@ -144,7 +144,7 @@ FAULTS = [
     "more behind the end",
     "corrupt behind much",
 ]
-MUCH = bytes(4 * 1024 * 1024)
+MUCH = unfolding(4 * 1024 * 1024)
 
 
 def damaged(name: str, fault: str, gate: asyncio.Event) -> list:
@@ -193,18 +193,18 @@ GROWTH_BYTES = test_backpressure.GROWTH_BYTES + test_backpressure.MARGIN_BYTES
 
 
 def bomb(name: str) -> bytes:
-    """A few kilobytes that unfold; of zstd one that asks for a window of 128 MiB, sixteen times what is allowed."""
+    """Megabytes that unfold to sixty times as many; zstd's asks for a window of sixteen times what is allowed."""
     if name == "br":
-        return brotli.compress(bytes(3 * BOMB_BYTES), quality=2)
+        return brotli.compress(unfolding(3 * BOMB_BYTES), quality=2)
     if name == "gzip":
-        return whole(name, bytes(3 * BOMB_BYTES))
-    return zstd.compress(bytes(3 * BOMB_BYTES), options={zstd.CompressionParameter.window_log: 27})
+        return whole(name, unfolding(3 * BOMB_BYTES))
+    return zstd.compress(unfolding(3 * BOMB_BYTES), options={zstd.CompressionParameter.window_log: 27})
 
 
 @pytest.mark.parametrize("name", WINDOW_BYTES)
 async def test_a_bomb_grows_no_buffer(origin: MakeOrigin, serve, name: str):
     """E9: what a few bytes unfold to waits outside our memory for a client that stops, and so does what follows."""
-    start, warm = coded_head(name.encode()), whole(name, bytes(4 * 1024 * 1024))
+    start, warm = coded_head(name.encode()), whole(name, unfolding(4 * 1024 * 1024))
     times = 1 if name == "br" else 50_000  # brotli knows no second member
     bombs = pushed(chunk(bomb(name)), times)
     one = await origin([request, start, chunk(warm)], [request, start, bombs], kept=False)

@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from tests.net import client as clients
-from tests.net.codings import COMPRESSORS
+from tests.net.codings import COMPRESSORS, unfolding
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.origin import Connection, request, whole_request
 from tests.net.responses import SSE, UNTIL_CLOSE, counted
@@ -200,7 +200,7 @@ async def test_a_busy_stream_lets_others_have_their_turn(origin: MakeOrigin, pro
     """S23: while one stream unfolds as fast as its client reads, another's events still pass, without long waits."""
     size = 128 * 1024 * 1024
     compressor = COMPRESSORS["gzip"][1]()
-    bomb = compressor.piece(zlib.compress(bytes(100))) + compressor.piece(bytes(size))
+    bomb = compressor.piece(zlib.compress(bytes(100))) + compressor.piece(unfolding(size))
     busy = [request, SSE[:-2] + b"Content-Encoding: gzip\r\n\r\n", chunk(bomb + compressor.end()) + chunk(b"")]
     one = await origin([request, SSE], busy)
     proxied = await proxy(one)

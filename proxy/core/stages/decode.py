@@ -15,6 +15,9 @@ if sys.version_info >= (3, 14):  # pragma: no cover - which one is a matter of t
 else:  # pragma: no cover
     from backports import zstd
 
+# More than this many bytes for one, once so much has come out, is no text but an attack.
+MOST_UNFOLDED, UNFOLDED_FROM_BYTES = 100, 1024 * 1024
+
 
 class Coding(Protocol):
     """One compressed member, as the four libraries agree on it once wrapped."""
@@ -114,9 +117,11 @@ class Decode:
         self._member = CODINGS[coding]()
         self._waiting = b""
         self._begun = False
+        self._taken_bytes = self._given_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
         """The next decoded piece."""
+        self._taken_bytes += len(data)
         if self._member.ended:
             data, self._waiting = self._waiting + data, b""
             if not data:
@@ -129,6 +134,9 @@ class Decode:
             piece = self._member.decompress(data)
         except (zlib.error, brotli.error, zstd.ZstdError) as error:
             raise ContentCodingBroken from error
+        self._given_bytes += len(piece)
+        if self._given_bytes > max(UNFOLDED_FROM_BYTES, MOST_UNFOLDED * self._taken_bytes):
+            raise ContentCodingBroken("The upstream's compressed stream unfolds to more than a hundred times its size.")
         if self._member.ended:
             self._waiting = self._member.rest
         return piece

@@ -7,6 +7,7 @@ import asyncio
 
 from proxy.core.routes import Origin
 from proxy.net.deadlines import Sweeper
+from proxy.net.places import Places
 from proxy.net.upstream.pool import Pool
 
 
@@ -15,6 +16,7 @@ class Upstreams:
 
     def __init__(self) -> None:
         self.sweeper = Sweeper(asyncio.get_running_loop())
+        self.places = Places()
         self._pools: dict[Origin, Pool] = {}
 
     def pool(self, origin: Origin) -> Pool:

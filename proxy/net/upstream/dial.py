@@ -11,10 +11,12 @@ from ipaddress import ip_address
 
 import aiohappyeyeballs
 
+from proxy.core.destinations import is_prohibited, resolved_name
 from proxy.core.errors import (
     ConfigurationError,
     ConnectionRefused,
     ConnectTimeout,
+    DestinationProhibited,
     DestinationUnroutable,
     DnsError,
     ProxyError,
@@ -52,7 +54,7 @@ async def dial(origin: Origin, timeout_s: float | None) -> Connection:
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
-    addresses = await _resolve(loop, origin)
+    addresses = _permitted(await _resolve(loop, origin), origin)
     connected = await aiohappyeyeballs.start_connection(
         addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop
     )
@@ -87,12 +89,23 @@ async def _resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[_Add
         where = (origin.host, origin.port, 0, 0) if literal.version == 6 else (origin.host, origin.port)
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
     try:
-        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(resolved_name(origin.host), origin.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise DnsError from error
     if not found:
         raise DnsError
     return found  # type: ignore[return-value]  # typeshed allows bytes addresses, which SOCK_STREAM never gives
+
+
+def _permitted(found: list[_AddressInfo], origin: Origin) -> list[_AddressInfo]:
+    """The addresses that may be dialled; looked at here, so that a name cannot come to mean another one in between.
+
+    Errors: DestinationProhibited where none is left.
+    """
+    permitted = found if origin.link_local else [entry for entry in found if not is_prohibited(entry[4][0])]
+    if not permitted:
+        raise DestinationProhibited
+    return permitted
 
 
 def _mapped(error: Exception) -> ProxyError:
