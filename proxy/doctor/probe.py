@@ -62,7 +62,8 @@ async def observe(request: Request, bounds: Bounds, watch: Watch | None = None) 
         async with asyncio.timeout(bounds.timeout_s):
             reader = await _connect(seen, started, bounds)
     except TimeoutError:
-        seen.trouble = "connect_timeout"
+        seen.trouble = "connect_timeout" if seen.connected_s is None else "tls_handshake"
+        seen.detail = "" if seen.connected_s is None else "the handshake did not end within the time"
     except (OSError, ValueError) as error:
         await _note(seen, error)
     if reader is None:

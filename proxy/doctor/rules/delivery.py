@@ -101,15 +101,17 @@ def _buffered(case: Case) -> Iterator[Found]:
     if not was_collected(case.chain):
         return
     who = case.who() or ("no field tells who",)
-    unknown = (
-        ()
-        if case.direct
-        else ("ask the server itself with --direct: that tells whether it or somebody between collects",)
-    )
+    if case.chain.codings:
+        mend: tuple[str, ...] = ("see to the compression first, which is found as well; then ask again",)
+    elif case.direct is None:
+        ask = "ask the server itself with --direct: that tells whether it or somebody in between collects"
+        mend = (ask, *mends("buffering", case.suspect_names))
+    else:
+        mend = mends("buffering", case.suspect_names)
     yield Found(
         "All events came in one burst, after a wait: they were collected before they were sent on.",
         (*_timing(case), *who),
-        (*unknown, *mends("compression" if case.chain.codings else "buffering", case.suspect_names)),
+        mend,
     )
 
 
@@ -130,7 +132,7 @@ def _blocks(case: Case) -> Iterator[Found]:
 
 def _compressed(case: Case) -> Iterator[Found]:
     chain = case.chain
-    if not is_stream(chain) or not chain.codings:
+    if not is_stream(chain) or not chain.codings or chain.undecoded:
         return
     coding = b", ".join(chain.codings).decode("latin-1")
     varies = [value for value in chain.seen.values(b"vary") if b"accept-encoding" in value.lower()]
@@ -143,7 +145,7 @@ def _compressed(case: Case) -> Iterator[Found]:
     evidence += case.who() or ("no field tells who; --direct tells whether the server does it itself",)
     held = was_collected(chain) or block_kib(chain) is not None
     if held:
-        says = f"The stream is compressed ({coding}), and the compression holds its events back."
+        says = f"The stream is compressed ({coding}), and its events come collected: compressing without flushing does that."
     elif flows(chain):
         says = f"The stream is compressed ({coding}), yet its events come one by one: whoever does it flushes each."
     else:
@@ -283,7 +285,7 @@ def _unended(case: Case) -> Iterator[Found]:
     seen = case.seen
     if seen.answered and seen.end == "timeout":
         yield Found(f"The answer had not ended after {moment(seen.ended_s)}; what comes later was not seen.")
-    elif seen.end == "limit":
+    elif seen.answered and seen.end == "limit":
         yield Found(
             f"The doctor stopped reading after {amount(seen.body_bytes)} of body; what comes later was not seen."
         )

@@ -32,10 +32,14 @@ def _no_answer(case: Case) -> Iterator[Found]:
             "ask for longer with --timeout",
             "look into the server's log: has the request arrived?",
         )
+    elif seen.end == "limit":
+        says, mend = "What came is an answer's head that does not end.", ("is this the right port?",)
     else:
         says = "The connection was closed before any answer came."
         mend = ("look into the log of what listens there; a proxy closes like this when its upstream is gone",)
-    yield Found(says, (f"the connection ended after {moment(seen.ended_s)}, without a byte of HTTP",), mend)
+    yield Found(
+        says, (f"it ended after {moment(seen.ended_s)} and {sum(read.size for read in seen.reads)} bytes",), mend
+    )
 
 
 RULES = (
