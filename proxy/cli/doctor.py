@@ -97,7 +97,12 @@ def _url(text: str | None, option: str) -> str:
         return ""
     try:
         url = URL(text)
-        usable = url.scheme in ("http", "https") and bool(url.raw_host) and bool(url.port)
+        usable = (
+            not re.search(r"[\s\x00-\x1f\x7f]", text)
+            and url.scheme in ("http", "https")
+            and bool(url.raw_host)
+            and bool(url.port)
+        )
     except ValueError:
         usable = False
     if not usable:

@@ -38,11 +38,15 @@ class Fault(NamedTuple):
 
 def faults(frames: Sequence[bytes], rest: bytes, ended: bool) -> list[Fault]:
     """What is wrong. `rest` is what follows the last frame, `ended` whether nothing will follow it."""
-    return [*_unreadable(frames, rest), *_glued(frames, rest), *_unended(frames, rest, ended), *_careful(frames, rest)]
+    blocks = [*frames, rest]
+    careful = _careful(b"".join(blocks))
+    blocks[0] = blocks[0].removeprefix(BOM)
+    *frames, rest = blocks
+    return [*_unreadable(frames, rest), *_glued(frames, rest), *_unended(frames, rest, ended), *careful]
 
 
 def _lines(block: bytes) -> list[bytes]:
-    return [line for line in _LINE_END.split(block.removeprefix(BOM)) if line]
+    return [line for line in _LINE_END.split(block) if line]
 
 
 def _name(line: bytes) -> bytes:
@@ -110,9 +114,8 @@ def _unended(frames: Sequence[bytes], rest: bytes, ended: bool) -> Iterator[Faul
         yield Fault("sse-never-ends", 1, escaped.group() if escaped else lines[0][:_SHOWN], is_fatal=True)
 
 
-def _careful(frames: Sequence[bytes], rest: bytes) -> Iterator[Fault]:
+def _careful(text: bytes) -> Iterator[Fault]:
     """What the standard allows and many clients do not read."""
-    text = b"".join((*frames, rest))
     if text.startswith(BOM):
         yield Fault("sse-bom", 1, text[:_SHOWN], is_fatal=text.startswith(BOM * 2))
     if text.count(b"\r") > 1 and b"\n" not in text:

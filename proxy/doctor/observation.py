@@ -92,6 +92,7 @@ class Observation:
     chunks: list[Size] = field(default_factory=list)
     end: End | None = None
     ended_s: float = 0.0
+    """When it ended; until then, when it was last looked at."""
 
     @property
     def answered(self) -> bool:

@@ -91,6 +91,8 @@ async def _wait(reader: AnswerReader, bounds: Bounds, started: float, tell: Call
                 reader.finish("stopped" if stop.done() else "timeout")
                 break
             await asyncio.wait(either, timeout=min(left, _WATCH_EVERY_S), return_when=asyncio.FIRST_COMPLETED)
+            if not reader.done.done():
+                reader.touch()
             tell()
     finally:
         stop.cancel()
@@ -99,7 +101,7 @@ async def _wait(reader: AnswerReader, bounds: Bounds, started: float, tell: Call
 async def _connect(seen: Observation, started: float, bounds: Bounds) -> AnswerReader:
     """A connection that nothing was sent on. Errors: OSError, ssl.SSLError among them; ValueError for a bad name."""
     loop = asyncio.get_running_loop()
-    url = URL(seen.request.url)
+    url = _location(seen.request.url)
     host, port = url.raw_host or "", url.port or 0
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     seen.resolved_s = loop.time() - started
@@ -132,6 +134,11 @@ async def _connect(seen: Observation, started: float, bounds: Bounds) -> AnswerR
         )
     seen.secured_s = loop.time() - started
     return protocol
+
+
+def _location(url: str) -> URL:
+    """The URL as written: what is percent-encoded stays so, and only what has to be is encoded."""
+    return URL(url, encoded=url.isascii())
 
 
 def _context(verify: bool) -> ssl.SSLContext:
@@ -170,7 +177,7 @@ async def _look_again(seen: Observation, reader: AnswerReader) -> None:
     if seen.end in ("cut", "reset"):
         seen.trouble = seen.trouble or "no_answer"
         alert = reader.first_bytes[:2] == b"\x15\x03"
-        if URL(seen.request.url).scheme == "http" and (alert or await _speaks_tls(seen.request.url)):
+        if _location(seen.request.url).scheme == "http" and (alert or await _speaks_tls(seen.request.url)):
             seen.trouble = "http_to_https_port"
     elif seen.end is not None:
         seen.trouble = "no_answer"
@@ -180,7 +187,7 @@ async def _look_again(seen: Observation, reader: AnswerReader) -> None:
 
 async def _answers(url: str, words: bytes) -> bool:
     """Whether what is spoken there without TLS is HTTP."""
-    where = URL(url)
+    where = _location(url)
     try:
         async with asyncio.timeout(_SECOND_LOOK_S):
             reader, writer = await asyncio.open_connection(where.raw_host, where.port)
@@ -194,7 +201,7 @@ async def _answers(url: str, words: bytes) -> bool:
 
 
 async def _speaks_tls(url: str) -> bool:
-    where = URL(url)
+    where = _location(url)
     try:
         async with asyncio.timeout(_SECOND_LOOK_S):
             _, writer = await asyncio.open_connection(
@@ -208,7 +215,7 @@ async def _speaks_tls(url: str) -> bool:
 
 def request_bytes(request: Request) -> bytes:
     """The request as it is sent: what a browser or an SDK would say, and what the user adds or replaces."""
-    url = URL(request.url)
+    url = _location(request.url)
     default_port = {"http": 80, "https": 443}[url.scheme]
     host = (url.raw_host or "").encode()
     host = b"[%b]" % host if b":" in host else host
@@ -226,7 +233,8 @@ def request_bytes(request: Request) -> bytes:
     lines += [b"%b: %b" % (name, value) for key, name, value in request.fields if key != b"content-length"]
     if request.body or request.method in (b"POST", b"PUT", b"PATCH"):
         lines.append(b"Content-Length: %d" % len(request.body))
-    target = url.raw_path_qs.encode("ascii")
+    target = (url.raw_path_qs or "/").encode("ascii")
+    target = target if target.startswith(b"/") else b"/" + target
     return b"\r\n".join([b"%b %b HTTP/1.1" % (request.method, target), *lines, b"", request.body])
 
 

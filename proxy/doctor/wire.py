@@ -68,6 +68,10 @@ class AnswerReader(asyncio.Protocol):
         """The connection is gone."""
         self.finish("reset" if error else "cut")
 
+    def touch(self) -> None:
+        """Notes that it has not ended yet, for who looks on."""
+        self._seen.ended_s = self.elapsed()
+
     def finish(self, end: End) -> None:
         """Notes how it ended; only the first time counts."""
         if self.done.done():

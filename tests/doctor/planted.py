@@ -1,8 +1,9 @@
-"""Servers that misbehave on purpose, on raw sockets: a script of bytes and waits, and nothing a framework would mend."""
+"""Servers that misbehave on purpose: a script of bytes and waits on a raw socket, which no framework mends."""
 
 import asyncio
-import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -42,15 +43,16 @@ def chunked(*data: bytes) -> list[Step]:
 
 
 @asynccontextmanager
-async def server(script: Sequence[Step], tls: ssl.SSLContext | None = None, keep: bytes = b"") -> AsyncIterator[int]:
-    """Plays the script to whoever connects and asks; then closes. `keep` collects nothing: requests are thrown away."""
+async def server(script: Sequence[Step], tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Plays the script to whoever connects and asks; then closes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
             for step in script:
                 if step == RESET:
-                    writer.get_extra_info("socket").setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")  # SO_LINGER, at once
+                    linger = struct.pack("ii", 1, 0)
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     writer.transport.abort()
                     return
                 if isinstance(step, bytes):
@@ -80,8 +82,12 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
         assert task is not None
         running.add(task)
         task.add_done_callback(running.discard)
-        with contextlib.suppress(asyncio.CancelledError):  # asyncio's own callback raises for those
+        try:
             await handler(reader, writer)
+        except asyncio.CancelledError:
+            pass  # asyncio's own callback raises for a cancelled one
+        finally:
+            writer.close()
 
     listening = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     try:

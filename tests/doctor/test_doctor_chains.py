@@ -56,6 +56,10 @@ async def origin() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
+def _started(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
+
+
 @asynccontextmanager
 async def _listening(process: subprocess.Popen[bytes], port: int) -> AsyncIterator[None]:
     """Waits until it listens; ends it whatever happens."""
@@ -74,6 +78,8 @@ async def _listening(process: subprocess.Popen[bytes], port: int) -> AsyncIterat
     finally:
         process.terminate()
         process.wait(10)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @pytest.fixture
@@ -84,7 +90,7 @@ async def nginx(origin: str, tmp_path: Path) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, origin=origin))
-    process = subprocess.Popen([binary, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
+    process = _started([binary, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")], tmp_path)
     async with _listening(process, port):
         yield f"http://127.0.0.1:{port}"
 
@@ -159,12 +165,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def express(packages: Path) -> AsyncIterator[str]:
-    process = subprocess.Popen(["node", "server.js"], cwd=packages, stdout=subprocess.PIPE)
+    process = _started(["node", "server.js"], packages)
     assert process.stdout is not None
-    with process.stdout as printed:
-        port = int(printed.readline())
-        async with _listening(process, port):
-            yield f"http://127.0.0.1:{port}"
+    port = int(process.stdout.readline())
+    async with _listening(process, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

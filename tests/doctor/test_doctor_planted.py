@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import zlib
+from itertools import pairwise
 
 import pytest
 
@@ -44,7 +45,7 @@ def blocks(kib: int, first_less: int = 0) -> list[Step]:
     size, text = kib * 1024, b"".join(event(n, 200) for n in range(kib * 20))
     cuts = [0, size - first_less, 2 * size - first_less, 3 * size - first_less, len(text)]
     steps: list[Step] = [HEAD]
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         steps += [chunk(text[start:end]), 0.15]
     return [*steps, END]
 

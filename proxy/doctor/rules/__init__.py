@@ -20,6 +20,14 @@ RULES: tuple[Rule, ...] = (
     *text.RULES,
 )
 _ONLY_COMPARED = frozenset(rule.id for rule in between.RULES)
+# What the next answer to the same request need not show: that one of two has it proves nothing.
+_CHANCE = frozenset(
+    {
+        *("no-answer", "cut-at-limit", "broken-off", "silence", "unended", "ending-missing", "error-in-200"),
+        *("gateway-error", "server-error", "request-refused", "sse-last-event-lost"),
+        *("utf8-invalid", "utf8-replaced", "utf8-split"),
+    }
+)
 _ORDER: dict[Severity, int] = {"fault": 0, "warning": 1, "note": 2}
 
 Verdict = Literal["streams", "does_not_stream", "cannot_tell", "unreachable"]
@@ -57,24 +65,34 @@ def diagnose(
 
 
 def _found(case: Case) -> list[Finding]:
-    own = None
-    if case.direct is not None and case.direct.seen.answered:
-        alone = Case(case.direct)
-        own = {rule.id for rule in RULES if rule.id not in _ONLY_COMPARED for _ in rule.check(alone)}
+    alone = Case(case.direct) if case.direct is not None else None
+    own = {rule.id for rule in RULES if alone is not None for _ in rule.check(alone)}
     findings = []
     for rule in RULES:
         for found in rule.check(case):
-            where: Where = "unknown"
-            if rule.id in _ONLY_COMPARED:
-                where = "unknown" if rule.id == "direct-failed" else "between"
-            elif own is not None:
-                where = "server" if rule.id in own else "between"
-            findings.append(
-                Finding(rule.id, found.severity or rule.severity, found.says, found.evidence, found.mend, where)
-            )
+            severity = found.severity or rule.severity
+            where = _where(rule.id, case, own)
+            findings.append(Finding(rule.id, severity, found.says, found.evidence, found.mend, where))
     found_ids = {finding.id for finding in findings}
     covered = {covered for rule in RULES if rule.id in found_ids for covered in rule.covers}
     return [finding for finding in findings if finding.id not in covered]
+
+
+def _where(rule_id: str, case: Case, own: set[str]) -> Where:
+    """Who does it. Between is only what the server's own answer, asked for the same, proves not to be its doing."""
+    direct = case.direct
+    if rule_id in _ONLY_COMPARED:
+        return "unknown" if rule_id == "direct-failed" else "between"
+    if direct is None or not direct.seen.answered:
+        return "unknown"
+    if rule_id in own:
+        return "server"
+    proves = rule_id not in _CHANCE and direct.ended_itself and direct.seen.status in (200, case.seen.status)
+    if rule_id in ("buffered", "buffered-blocks"):
+        proves = proves and delivery.flows(direct)
+    elif rule_id == "head-held":
+        proves = proves and between.head_is_later(case.chain, direct)
+    return "between" if proves else "unknown"
 
 
 def _verdict(chain: Reading, findings: list[Finding]) -> Verdict:

@@ -145,7 +145,7 @@ def _compressed(case: Case) -> Iterator[Found]:
     evidence += case.who() or ("no field tells who; --direct tells whether the server does it itself",)
     held = was_collected(chain) or block_kib(chain) is not None
     if held:
-        says = f"The stream is compressed ({coding}), and its events come collected: compressing without flushing does that."
+        says = f"The stream is compressed ({coding}), and its events come collected, as where nothing is flushed."
     elif flows(chain):
         says = f"The stream is compressed ({coding}), yet its events come one by one: whoever does it flushes each."
     else:
@@ -168,14 +168,12 @@ def _head_held(case: Case) -> Iterator[Found]:
         return
     wait_s = seen.head_s - seen.sent_s
     if wait_s >= SHORTEST_WAIT_S and seen.body[0].at_s - seen.head_s < TOGETHER_S:
+        unknown = "" if case.direct else " The server may do this itself: --direct tells."
         yield Found(
             f"The head came only with the first bytes of the body, after {moment(wait_s)}: until then a client sees "
-            "neither status nor open connection. The server may do this itself.",
+            f"neither status nor open connection.{unknown}",
             (f"head at {moment(seen.head_s)}, first bytes of the body at {moment(seen.body[0].at_s)}",),
-            (
-                "Node: res.flushHeaders() at once; Python frameworks: start the response before its first event",
-                "proxies that wait for the first byte of the body: compare with --direct",
-            ),
+            ("Node: res.flushHeaders() at once; Python frameworks: start the response before its first event",),
         )
 
 

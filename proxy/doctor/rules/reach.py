@@ -11,11 +11,12 @@ _CERTIFICATE_MENDS = (
 
 
 def _of(trouble: Trouble, says: str, *mend: str) -> Callable[[Case], Iterator[Found]]:
-    """A rule that finds exactly this trouble."""
+    """A rule that finds exactly this trouble; a warning where the answer was looked at all the same."""
 
     def check(case: Case) -> Iterator[Found]:
         if case.seen.trouble == trouble:
-            yield Found(says, (case.seen.detail,) if case.seen.detail else (), mend)
+            told = (case.seen.detail,) if case.seen.detail else ()
+            yield Found(says, told, mend, "warning" if case.seen.answered else None)
 
     return check
 
