@@ -11,6 +11,7 @@ Layers, each of which imports only those below it:
     core                pure decisions, no sockets, no clock
 
     demo                a fake LLM with a page; stands alone
+    doctor              tells why an answer does not stream; needs core alone
 
 The life of a request (`net.handler` tells it in code):
 

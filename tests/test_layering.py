@@ -88,6 +88,7 @@ def names(*parts: str) -> frozenset[str]:
 
 
 STANDARD = frozenset(sys.stdlib_module_names)
+JUDGING = names(*(f"doctor.{part}" for part in ("observation", "reading", "grammar", "endings", "suspects", "rules")))
 LAYERS = {
     "proxy.core": Layer(
         names("core"), PURE | {"multidict", "yarl", "brotli", "backports.zstd", "compression.zstd", "__future__"}
@@ -95,9 +96,12 @@ LAYERS = {
     "proxy.config": Layer(names("config", "core"), STANDARD | {"pydantic", "pydantic_core", "yaml"}, DOING),
     "proxy.net": Layer(names("net", "core")),
     "proxy.edge": Layer(names("edge", "core")),
+    # Pure like core, so that other layers may judge with them.
+    **dict.fromkeys(JUDGING, Layer(JUDGING | names("core"), PURE)),
+    "proxy.doctor": Layer(names("doctor", "core")),
     "proxy.demo": Layer(names("demo"), STANDARD | {"aiohttp"}),
     "proxy.app": Layer(names("app", "config", "core", "edge", "net", "__version__")),
-    "proxy.cli": Layer(names("cli", "config", "app", "demo", "edge", "__version__")),
+    "proxy.cli": Layer(names("cli", "config", "app", "demo", "doctor", "edge", "__version__")),
     "proxy.__main__": Layer(names("cli"), STANDARD),
     "proxy": Layer(frozenset(), PURE),
 }
@@ -231,6 +235,10 @@ def test_every_module_of_core_has_tests_of_its_name() -> None:
         ("proxy/app.py", "from proxy.demo.run import start", "proxy.demo.run.start"),
         ("proxy/cli/a.py", "from proxy.net.server import listen", "proxy.net.server.listen"),
         ("proxy/cli/a.py", "from proxy.core import errors", "proxy.core.errors"),
+        ("proxy/doctor/rules/a.py", "from proxy.doctor.probe import observe", "proxy.doctor.probe.observe"),
+        ("proxy/doctor/reading.py", "import time", "time"),
+        ("proxy/doctor/probe.py", "from proxy.net import sockets", "proxy.net.sockets"),
+        ("proxy/edge/a.py", "from proxy.doctor import live", "proxy.doctor.live"),
         ("proxy/demo/a.py", "from proxy.core import errors", "proxy.core.errors"),
         ("proxy/demo/a.py", "import click", "click"),
         ("proxy/__init__.py", "from proxy.app import Running", "proxy.app.Running"),
@@ -251,6 +259,7 @@ def test_a_planted_import_is_found(tmp_path: Path, path: str, text: str, importe
         ("proxy/config/a.py", "import os, yaml\nfrom pydantic import Field\nfrom proxy.core.cors import Cors"),
         ("proxy/net/a.py", "import asyncio, aiohttp\nfrom proxy.core import plan"),
         ("proxy/app.py", "from proxy.net import server\nfrom proxy.edge import access_log"),
+        ("proxy/doctor/rules/a.py", "from proxy.doctor.reading import read\nfrom proxy.core import streams"),
         ("proxy/cli/a.py", "from proxy import __version__\nfrom proxy.app import Running"),
     ],
 )

@@ -8,6 +8,7 @@ import click
 from proxy import __version__
 from proxy.cli.check import check
 from proxy.cli.demo import demo
+from proxy.cli.doctor import doctor
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 
@@ -18,5 +19,5 @@ def main() -> None:
     """A reverse proxy that never spoils a stream."""
 
 
-for command in (serve, demo, check, schema):
+for command in (serve, demo, check, schema, doctor):
     main.add_command(command)

@@ -46,6 +46,14 @@ def expand(value: object, environ: Mapping[str, str], report: Report, place: Pla
     return expanded
 
 
+def expand_option(text: str, environ: Mapping[str, str]) -> str:
+    """A command's option with its references replaced. Errors: ValueError, which says what is wrong with one."""
+    try:
+        return _expand_text(text, environ, secret=True)
+    except _Unusable as error:
+        raise ValueError(str(error)) from None
+
+
 def _expand_text(text: str, environ: Mapping[str, str], secret: bool) -> str:
     """The text with its references replaced. `secret`: what they stand for must not be shown. Errors: _Unusable."""
     full: list[str] = []
