@@ -7,13 +7,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format fuzz bench docs clean
+.PHONY: demo test e2e check format fuzz bench docs clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
 
 test: $(READY)  ## all tests, on uvloop and on asyncio's loop; core at 100 % branch coverage
 	sh tests/run
+
+e2e: $(READY)  ## real clients, a browser and dev servers, with the proxy between them; installs what they need
+	sh tests/e2e/setup
+	$(BIN)/python -m pytest tests/e2e
 
 check: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .
@@ -35,7 +39,7 @@ docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference example > config.example.yaml
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/e2e/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Debian ships Python without venv's parts; root may add them, others are told.
 $(READY): pyproject.toml

@@ -15,7 +15,7 @@ from proxy.config.load import load_text
 from proxy.config.model import Config
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DUMMY_KEY = "sk-0123456789abcdefghij"
 
 _FENCE = re.compile(
@@ -154,7 +154,8 @@ def test_the_readme_shows_a_configuration_and_every_way_to_serve() -> None:
 
 def test_every_dependency_is_named_in_the_readme() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    listed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    listed = [*project["dependencies"], *extras["dev"], *extras["e2e"]]
     names = [match[0] for entry in listed if (match := _REQUIREMENT.match(entry))]
     readme = (ROOT / "README.md").read_text("utf-8").lower()
     assert len(names) == len(listed)

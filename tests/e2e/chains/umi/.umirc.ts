@@ -1,0 +1,5 @@
+export default {
+  proxy: {
+    '/api': { target: 'http://127.0.0.1:8787' },
+  },
+};
