@@ -19,7 +19,7 @@ from proxy.core.framers.lines import LineFramer
 from proxy.core.framers.sse import BOM, SseFramer
 from proxy.core.framers.sse import parse as parse_sse
 from proxy.core.message import members
-from proxy.core.stages import CODINGS, Decode
+from proxy.core.stages.decode import CODINGS, Decode
 from proxy.doctor.observation import Bytes, Observation, Size
 
 EVENT_LIMIT = 1024 * 1024
