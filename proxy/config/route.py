@@ -158,7 +158,9 @@ class Limits(Section):
         default=64 * 1024, description="The largest head of an answer; a larger one becomes a 502."
     )
     event: Size = Field(
-        default=1024 * 1024, description="The largest event that is looked at or held; a larger one passes as it is."
+        default=1024 * 1024,
+        description="The largest event that is held (`deliver: events`, `convert`); a larger one passes as it is. One "
+        "that is only looked at may have 256KiB.",
     )
 
 

@@ -25,6 +25,8 @@ FRAMERS: dict[Framing, type[Framer]] = {
 }
 # How much is gathered before it is read: more would be cheaper, but each open stream may hold this much.
 BATCH_BYTES = 2048
+# The largest frame of which a copy is kept to be read: what is held of one stream has to stay small.
+COPY_BYTES = 256 * 1024
 _SEPARATORS: dict[Framing, bytes] = {"sse": b"\n\n", "lines": b"\n"}
 _DATA = re.compile(rb"(?:\A|[\r\n])data[:\r\n]")
 _ID = re.compile(rb"(?:\A|[\r\n])id[:\r\n]")
@@ -54,7 +56,7 @@ class Watch:
     def __init__(self, framing: Framing, dialect: Dialect, limit: int, exact: bool = False) -> None:
         self.framing: Framing = framing
         self._dialect = dialect
-        self._limit = limit
+        self._limit = limit = min(limit, COPY_BYTES)
         self._separator = None if exact else _SEPARATORS.get(framing)
         self._exact = exact
         self._framer: Framer | None = FRAMERS[framing](limit)

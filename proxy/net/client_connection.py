@@ -207,7 +207,8 @@ class ClientConnection(web.RequestHandler):
             self._handler.unwatch(self)
             return
         poller = select.poll()
-        poller.register(self.transport.get_extra_info("socket").fileno(), _GONE)
+        gone = _GONE if self._tunnel is None else select.POLLHUP | select.POLLERR  # in a tunnel an end is just one
+        poller.register(self.transport.get_extra_info("socket").fileno(), gone)
         if poller.poll(0):
             self.transport.abort()
 
