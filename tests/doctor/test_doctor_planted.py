@@ -289,6 +289,12 @@ async def test_a_flood_is_read_up_to_its_limit_and_no_further() -> None:
     assert 200_000 <= diagnosis.chain.seen.body_bytes < 800_000
 
 
+async def test_a_flood_of_the_smallest_chunks_is_bounded_too() -> None:
+    diagnosis = await played([HEAD, chunk(b":") * 100_000, END], max_bytes=1 << 24)
+    assert (ids(diagnosis), diagnosis.chain.seen.end) == (["unended"], "limit")
+    assert len(diagnosis.chain.seen.body) < 100_000
+
+
 async def test_a_head_without_an_end_is_read_up_to_its_limit() -> None:
     diagnosis = await played([b"HTTP/1.1 200 OK\r\n" + b"X-A: %b\r\n" % (b"a" * 1000) * 600, 5.0], timeout_s=8)
     assert (ids(diagnosis), diagnosis.verdict) == (["no-answer"], "unreachable")
