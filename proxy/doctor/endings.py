@@ -41,7 +41,7 @@ def ending(reading: Reading) -> Ending:
         return Ending("JSON array", state, "]")
     if reading.form not in ("sse", "lines"):
         return UNKNOWN
-    documents = [(event, json_of(event.data)) for event in events]
+    documents = zip(events, reading.documents, strict=True)
     objects = [(event, value) for event, value in documents if isinstance(value, dict)]
     for judge in (_responses, _anthropic, _ollama, _gemini, _chat):
         if (found := judge(objects, events)) is not None:
@@ -118,8 +118,7 @@ def refusal(reading: Reading) -> Refusal | None:
         if found is None and reading.form == "json" and whole.get("code") in (401, 403, "401", "403"):
             found = whole
         return _refusal(found, is_whole_body=True) if found is not None else None
-    for event in reading.events:
-        value = json_of(event.data)
+    for event, value in zip(reading.events, reading.documents, strict=True):
         found = _error(value, event.name) if isinstance(value, dict) else None
         if found is not None:
             return _refusal(found, is_whole_body=len(reading.events) == 1)

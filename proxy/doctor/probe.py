@@ -43,7 +43,7 @@ class Bounds:
     """How long and how much to watch, and whether to go on with a certificate that nothing vouches for."""
 
     timeout_s: float = 120.0
-    max_bytes: int = 16 * 1024 * 1024
+    max_bytes: int = 8 * 1024 * 1024
     verify: bool = True
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by whoever has seen enough."""

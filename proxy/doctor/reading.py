@@ -23,7 +23,9 @@ from proxy.core.stages.decode import CODINGS, Decode
 from proxy.doctor.observation import Bytes, Observation, Size
 
 EVENT_LIMIT = 1024 * 1024
-MOST_DECODED_BYTES = 64 * 1024 * 1024
+# What is read of a body: far more than any answer has, and little enough to be judged within seconds.
+MOST_DECODED_BYTES = 16 * 1024 * 1024
+MOST_FRAMES = 20_000
 # Bytes that come closer together than this were sent together, as far as a network lets anybody tell.
 TOGETHER_S = 0.02
 _LOOKED_AT = 4096
@@ -69,6 +71,8 @@ class Reading:
     """The body without its content codings."""
     undecoded: bool
     """Whether the coding is unknown, or was broken: then `pieces` end where it could no longer be undone."""
+    partial: bool
+    """Whether there was more than is ever read, so that nothing can be said of its end."""
     frames: tuple[Frame, ...]
     rest: bytes
     """What never became a whole frame."""
@@ -86,6 +90,11 @@ class Reading:
         return [frame for frame in self.frames if frame.data is not None]
 
     @cached_property
+    def documents(self) -> list[Any]:
+        """The JSON value of each event, None where its data is none."""
+        return [json_of(event.data) for event in self.events]
+
+    @cached_property
     def moments(self) -> list[float]:
         """When content came: events, or lines of a text that has none of them."""
         found = [frame.at_s for frame in self.events]
@@ -96,20 +105,21 @@ class Reading:
     @property
     def ended_itself(self) -> bool:
         """Whether the other side said that this is all."""
-        return self.seen.end in ("complete", "closed")
+        return self.seen.end in ("complete", "closed") and not self.partial
 
 
 def read(seen: Observation) -> Reading:
     """What an observation means."""
     media_type = streams.media_type(seen.fields)
     codings = tuple(coding for coding in members(seen.values(b"content-encoding")) if coding != b"identity")
-    pieces, undecoded = _decoded(seen.body, codings)
+    pieces, undecoded, unfolds = _decoded(seen.body, codings)
     begin = b"".join(piece.data for piece in pieces[:64])[:_LOOKED_AT]
     form = _BY_TYPE.get(media_type) or _form(begin)
     if undecoded:
         form = "opaque"
-    frames, rest = _framed(form, pieces)
-    return Reading(seen, media_type, codings, form, pieces, undecoded, frames, rest, _bursts(seen.body))
+    frames, rest, too_many = _framed(form, pieces)
+    partial = unfolds or too_many
+    return Reading(seen, media_type, codings, form, pieces, undecoded, partial, frames, rest, _bursts(seen.body))
 
 
 def json_of(text: str | bytes | None) -> Any:
@@ -137,12 +147,12 @@ def _form(begin: bytes) -> Form:
     return "json" if stripped.startswith(b"{") else "opaque"
 
 
-def _decoded(body: list[Bytes], codings: tuple[bytes, ...]) -> tuple[tuple[Bytes, ...], bool]:
-    """The pieces without their coding, each at the moment its bytes came, and whether that failed."""
+def _decoded(body: list[Bytes], codings: tuple[bytes, ...]) -> tuple[tuple[Bytes, ...], bool, bool]:
+    """The pieces without their coding, at the moments their bytes came; whether that failed; whether it is too much."""
     if not codings:
-        return tuple(body), False
+        return tuple(body), False, False
     if len(codings) > 1 or codings[0] not in CODINGS:
-        return (), True
+        return (), True, False
     made: list[Bytes] = []
     decode, size = Decode(codings[0]), 0
     for at_s, data in body:
@@ -151,22 +161,25 @@ def _decoded(body: list[Bytes], codings: tuple[bytes, ...]) -> tuple[tuple[Bytes
             while decode.more():
                 text += decode.feed(b"")
                 if size + len(text) > MOST_DECODED_BYTES:
-                    return tuple(made), True
+                    return tuple(made), False, True
         except ContentCodingBroken:
-            return tuple(made), True
+            return tuple(made), True, False
         size += len(text)
         if text:
             made.append(Bytes(at_s, text))
-    return tuple(made), False
+    return tuple(made), False, False
 
 
-def _framed(form: Form, pieces: tuple[Bytes, ...]) -> tuple[tuple[Frame, ...], bytes]:
+def _framed(form: Form, pieces: tuple[Bytes, ...]) -> tuple[tuple[Frame, ...], bytes, bool]:
+    """The frames, what never became one, and whether there are too many."""
     if form not in _FRAMERS:
-        return (), b""
+        return (), b"", False
     framer = _FRAMERS[form](EVENT_LIMIT)
     frames: list[Frame] = []
     for at_s, data in pieces:
         for octets, whole in framer.feed(data):
+            if whole and len(frames) >= MOST_FRAMES:
+                return tuple(frames), b"", True
             if whole:
                 frames.append(_frame(form, at_s, octets, first=not frames))
     # A line needs no LF behind it to be the last one, unlike an event.
@@ -174,7 +187,7 @@ def _framed(form: Form, pieces: tuple[Bytes, ...]) -> tuple[tuple[Frame, ...], b
     if form == "lines" and json_of(rest) is not None:
         frames.append(_frame(form, pieces[-1].at_s, rest, first=not frames))
         rest = b""
-    return tuple(frames), rest
+    return tuple(frames), rest, False
 
 
 def _frame(form: Form, at_s: float, octets: bytes, first: bool) -> Frame:

@@ -13,6 +13,8 @@ from proxy.core.message import BODYLESS_STATUSES, Field
 from proxy.doctor.observation import Bytes, End, Observation, Size
 
 MAX_HEAD_BYTES = 256 * 1024
+# A flood of the smallest chunks costs far more memory than its bytes.
+MAX_PIECES = 50_000
 
 
 class AnswerReader(asyncio.Protocol):
@@ -25,7 +27,7 @@ class AnswerReader(asyncio.Protocol):
         self._now = 0.0
         self._reason, self._fields = b"", list[Field]()
         self._chunk: int | None = None
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._bytes = 0
         self.first_bytes = b""
         self.transport: asyncio.Transport | None = None
         self.done: asyncio.Future[None] = self._loop.create_future()
@@ -45,6 +47,7 @@ class AnswerReader(asyncio.Protocol):
         self._now = self.elapsed()
         self._seen.reads.append(Size(self._now, len(data)))
         self.first_bytes = (self.first_bytes + data)[:512]
+        self._bytes += len(data)
         if not self._seen.answered:
             self._head_bytes += len(data)
         try:
@@ -53,7 +56,7 @@ class AnswerReader(asyncio.Protocol):
             self._not_http(error)
             return
         head_bytes = 0 if self._seen.answered else self._head_bytes
-        if head_bytes > MAX_HEAD_BYTES or self._body_bytes > self._max_bytes:
+        if head_bytes > MAX_HEAD_BYTES or self._bytes > self._max_bytes or len(self._seen.body) > MAX_PIECES:
             self.finish("limit")
 
     def eof_received(self) -> None:
@@ -127,7 +130,6 @@ class AnswerReader(asyncio.Protocol):
         if self.done.done():
             return
         self._seen.body.append(Bytes(self._now, data))
-        self._body_bytes += len(data)
         if self._chunk is not None:
             self._chunk += len(data)
 

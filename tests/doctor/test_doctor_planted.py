@@ -1,6 +1,7 @@
 """Each fault is planted on a real socket, and the doctor has to name it, by itself or among what follows from it."""
 
 import asyncio
+import errno
 import gzip
 import zlib
 from itertools import pairwise
@@ -289,6 +290,12 @@ async def test_a_flood_is_read_up_to_its_limit_and_no_further() -> None:
     assert 200_000 <= diagnosis.chain.seen.body_bytes < 800_000
 
 
+async def test_a_flood_of_the_smallest_chunks_is_bounded_too() -> None:
+    diagnosis = await played([HEAD, chunk(b":") * 100_000, END], max_bytes=1 << 24)
+    assert (ids(diagnosis), diagnosis.chain.seen.end) == (["unended"], "limit")
+    assert len(diagnosis.chain.seen.body) < 100_000
+
+
 async def test_a_head_without_an_end_is_read_up_to_its_limit() -> None:
     diagnosis = await played([b"HTTP/1.1 200 OK\r\n" + b"X-A: %b\r\n" % (b"a" * 1000) * 600, 5.0], timeout_s=8)
     assert (ids(diagnosis), diagnosis.verdict) == (["no-answer"], "unreachable")
@@ -300,3 +307,22 @@ async def test_a_closed_port_and_a_name_without_address_are_told_apart() -> None
         pass
     assert ids(await examined(f"http://127.0.0.1:{port}/")) == ["refused"]
     assert ids(await examined("http://does-not-exist.invalid/")) == ["unknown-name"]
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [(errno.ENETUNREACH, "unroutable"), (errno.EHOSTUNREACH, "unroutable"), (None, "connect-timeout")],
+)
+async def test_what_loopback_cannot_show_is_told_by_what_the_system_says(
+    monkeypatch: pytest.MonkeyPatch, number: int | None, rule: str
+) -> None:
+    """A network without a way, and one that drops packets: no test may depend on either."""
+
+    async def connect(*arguments: object, **options: object) -> None:
+        if number is not None:
+            raise OSError(number, "said the system")
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", connect)
+    diagnosis = await examined("http://127.0.0.1:9/", timeout_s=0.3)
+    assert (ids(diagnosis), diagnosis.verdict) == ([rule], "unreachable")

@@ -1,6 +1,7 @@
 """Rules whose clocks are too slow for a test: fed observations, they have no clock of their own."""
 
 import dataclasses
+import gzip
 
 import pytest
 
@@ -171,3 +172,20 @@ def test_what_may_be_chance_is_blamed_on_nobody() -> None:
 
 def test_an_answer_out_of_a_cache_was_not_collected() -> None:
     assert ids(diagnose(seen(*[0.05] * 5), None, seen(0.5, 1.0, 1.5, 2.0, 2.5))) == []
+
+
+def test_more_events_than_are_ever_read_are_judged_by_the_first_of_them() -> None:
+    """A chat whose ending was not looked at is not called incomplete."""
+    chat = b'data: {"object":"chat.completion.chunk","choices":[]}\n\n' * 1000
+    much = seen(0.1)
+    much.body = [Bytes(number * 0.1, chat) for number in range(30)]
+    diagnosis = diagnose(much)
+    assert (ids(diagnosis), diagnosis.verdict) == (["unended"], "streams")
+    assert "20000 events" in of(diagnosis, "unended")
+
+
+def test_a_body_that_unfolds_without_end_is_read_up_to_a_bound() -> None:
+    packed = gzip.compress(event(1) * 2_000_000)
+    bomb = seen(0.1, fields=(*SSE, field(b"Content-Encoding", b"gzip")))
+    bomb.body = [Bytes(0.1, packed)]
+    assert ids(diagnose(bomb)) == ["compressed", "unended"]

@@ -25,10 +25,16 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
 
 
-def serving(authority: trustme.CA, *names: str, expired: bool = False) -> ssl.SSLContext:
+def serving(authority: trustme.CA, *names: str, expired: bool = False, early: bool = False) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    authority.issue_cert(*names, not_after=past if expired else None).configure_cert(context)
+    future = past.replace(year=2090)
+    issued = authority.issue_cert(
+        *names,
+        not_before=future if early else None,
+        not_after=past if expired else future.replace(year=2091) if early else None,
+    )
+    issued.configure_cert(context)
     return context
 
 
@@ -79,6 +85,11 @@ async def test_an_unknown_authority(authority: trustme.CA) -> None:
 async def test_an_expired_certificate(authority: trustme.CA, trusted: None) -> None:
     async with server(STREAM, serving(authority, "localhost", expired=True)) as port:
         assert ids(await examined(f"https://localhost:{port}/")) == ["tls-expired"]
+
+
+async def test_a_certificate_of_the_future(authority: trustme.CA, trusted: None) -> None:
+    async with server(STREAM, serving(authority, "localhost", early=True)) as port:
+        assert ids(await examined(f"https://localhost:{port}/")) == ["tls-not-yet-valid"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

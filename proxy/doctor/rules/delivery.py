@@ -287,6 +287,8 @@ def _unended(case: Case) -> Iterator[Found]:
         yield Found(
             f"The doctor stopped reading after {amount(seen.body_bytes)} of body; what comes later was not seen."
         )
+    elif case.chain.partial:
+        yield Found(f"Only the first {len(case.chain.frames)} events were judged; what comes later was not looked at.")
     elif seen.end == "stopped":
         yield Found(f"The doctor was told to stop after {moment(seen.ended_s)}; what comes later was not seen.")
 
