@@ -13,8 +13,13 @@ from proxy.config.presets import CREDENTIAL_FIELDS
 from proxy.config.secrets import Expanded, Reference
 from proxy.core.redact import Redactor, is_secret_name
 
-# Narrower than what is masked: a field of such a name makes pages of other origins foreign.
-_CREDENTIAL_NAME = re.compile(r"key|token|secret|auth|passw|credential", re.IGNORECASE)
+# Narrower than what is masked, as a field of such a name shuts out pages of other origins: no authors, keywords or
+# max_tokens.
+_CREDENTIAL_NAME = re.compile(
+    r"key(?!word|board)|token(?!s)|secret|auth(?!or(?!i))|passw|credential",
+    re.IGNORECASE,
+)
+_SHORTEST_HIDDEN = 8
 _SLOTS = frozenset(name.decode("ascii") for name in CREDENTIAL_FIELDS) | {"cookie"}
 
 
@@ -63,8 +68,11 @@ def beside_key_in_written(route: Mapping[str, object]) -> bool:
 
 
 def hide(config: Config) -> Callable[[str], str]:
-    """A function that takes every secret of the configuration out of a log text, which stays ASCII."""
-    return Redactor(_secrets(config), plain=True).text
+    """A function that takes every secret of the configuration out of a log text, which stays ASCII.
+
+    Shorter ones are words that somebody had to put there (`ollama` wants a key and reads none), and lines have words.
+    """
+    return Redactor([secret for secret in _secrets(config) if len(secret) >= _SHORTEST_HIDDEN], plain=True).text
 
 
 def _secrets(config: Config) -> Iterator[str]:

@@ -18,6 +18,7 @@ SECRET_ROUTES = {
     "an added line": "upstream: 'https://a', headers: {request: {add: {X-Api-Key: ['${TEAM}']}}}",
     "a variable called so": "upstream: 'https://a', headers: {request: {set: {x-whatever: 'a ${KEY}'}}}",
     "a field called so": "upstream: 'https://a', headers: {request: {set: {x-team-token: '${TEAM}'}}}",
+    "Proxy-Authorization": "upstream: 'https://a', headers: {request: {set: {proxy-authorization: '${TEAM}'}}}",
     "a cookie": "upstream: 'https://a', headers: {request: {set: {cookie: a=b}}}",
     "a variable in the URL": "upstream: 'https://a/?x=${KEY}'",
     "a parameter called so": "upstream: 'https://a/?b=c;Sub-Key=${TEAM}'",
@@ -29,6 +30,7 @@ PLAIN_ROUTES = {
     "a variable that is no secret": "upstream: 'https://a', headers: {request: {set: {x-team: '${TEAM}'}}}",
     "a word": "upstream: 'https://a', headers: {request: {set: {x-auth-mode: none, authorization: ''}}}",
     "a rule for answers": "upstream: 'https://a', headers: {response: {set: {x-key: '${KEY}'}}}",
+    "an author": "upstream: 'https://a/?keyword=a&max_tokens=5', headers: {request: {set: {x-author: '${TEAM}'}}}",
     "a version in the URL": "upstream: 'https://a/?api-version=${TEAM}'",
 }
 every_secret = pytest.mark.parametrize("route", SECRET_ROUTES.values(), ids=SECRET_ROUTES)
@@ -216,3 +218,8 @@ routes:
         assert secret not in hide(f"a {secret} b")
     assert "literal-0123456789" not in hide("literal-0123456789")
     assert hide("word-0123456789ab") == "word-0123456789ab"
+
+
+def test_a_word_that_stands_for_a_key_makes_no_holes_in_logs() -> None:
+    config = load_text("routes: [{name: ollama, preset: ollama, api_key: '${KEY}'}]", "f", {"KEY": "ollama"})
+    assert injection.hide(config)("route=ollama") == "route=ollama"

@@ -292,7 +292,7 @@ async def ticking(connection: Connection) -> None:
 async def test_a_normal_client_does_not_notice_an_attack(origin: MakeOrigin, serving: Serving):
     """500 heads that never end, 200 readers that stopped: answers and events come as before, and those are cut."""
     one: Origin = await origin(script_of({b"pour": POURING, b"tick": [ticking]}), kept=False)
-    text = f"keep_alive: 12s\n{routes(one.port, plain=', timeouts: {client_write: 10s}')}"
+    text = f"keep_alive: 18s\n{routes(one.port, plain=', timeouts: {client_write: 12s}')}"
     async with serving(text) as served:
         normal, watching = await served.connect(), await served.connect()
         watching.get(b"/k/tick")
