@@ -41,7 +41,7 @@ async def begun(proxied: Proxied, target: bytes = CHAT, *lines: bytes) -> tuple[
 
 
 async def test_a_silent_stream_is_kept_alive_and_goes_on(origin: MakeOrigin, proxy: MakeProxy):
-    """S20. From the head on, before, between and after events; bytes of the upstream stay, and the pings are counted."""
+    """S20. From the head on, before, between and after events; the upstream's bytes stay, and pings are counted."""
     one = await origin([request, SSE])
     proxied = await proxy(one, stream=BEATING)
     client, response = await begun(proxied)
