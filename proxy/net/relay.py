@@ -101,9 +101,11 @@ class Relay:
     def close(self) -> None:
         """Listens no more to the client's connection, and writes down what was learnt of the stream."""
         self._client.connection.relay = None
-        exchange, watch = self._exchange, self._watch
-        if exchange.outcome != "complete" and exchange.last_byte_at is not None and not self._clocks.client_write_since:
-            exchange.max_gap = max(exchange.max_gap, time.monotonic() - exchange.last_byte_at)
+        exchange, watch, now = self._exchange, self._watch, time.monotonic()
+        if self._clocks.client_write_since is not None:
+            exchange.max_stall = max(exchange.max_stall, now - self._clocks.client_write_since)
+        elif exchange.outcome != "complete" and exchange.last_byte_at is not None:
+            exchange.max_gap = max(exchange.max_gap, now - exchange.last_byte_at)
         if watch is None:
             return
         self._watch = None
