@@ -254,6 +254,24 @@ async def test_a_connect_that_takes_too_long_is_an_event_and_an_abort(proxy: Mak
     assert (await proxied.ended()).code == "connection_timeout"
 
 
+async def test_a_late_refusal_is_an_event_and_an_abort(origin: MakeOrigin, proxy: MakeProxy):
+    """The kept connection ends before the upstream answered, and the one that is tried instead is refused."""
+    gate = asyncio.Event()
+    one = await origin([whole_request, OK, whole_request, gate, fin])
+    proxied = await proxy(one, stream=EARLY)
+    client = await proxied.connect()
+    assert (await client.ask_for_answer()).body == b"ok"
+    assert one._server is not None
+    one._server.close()
+    client.get(CHAT, EVENT_STREAM)
+    response = await early(client)
+    gate.set()
+    assert await client.wait_body_end(response) == "fin"
+    assert response.body.replace(PING, b"").startswith(ERROR)
+    exchange = await proxied.ended(2)
+    assert (exchange.outcome, exchange.code, exchange.attempts) == ("upstream_aborted", "connection_refused", 2)
+
+
 async def test_a_refused_connection_is_fast_enough_to_be_an_answer(origin: MakeOrigin, proxy: MakeProxy):
     """A refusal comes before the first silence is over: 502, as ever."""
     one = await origin([request])
