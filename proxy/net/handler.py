@@ -162,7 +162,7 @@ class Handler:
         life = Life(self._upstreams.sweeper, clocks, call)
         beat, early, taken = route.stream.heartbeat, None, False
         clocks.expire = call.fail
-        if beat is not None and beat.early:
+        if beat is not None and beat.early and client.head.method != b"HEAD" and not forward.tunnel:
             early = Early(client, forward, beat, upload, exchange)
             life.watch(early)
         try:

@@ -59,13 +59,14 @@ class Aftermath:
     def __init__(self, ended: Callable[[Exchange], None]) -> None:
         self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_over = False
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def take(self, life: Life, exchange: Exchange) -> bool:
-        """Takes over what a cancelled exchange leaves; False where there is too much of it already."""
-        if len(self._tasks) >= READ_ON_AT_ONCE:
+        """Takes over what a cancelled exchange leaves; False where there is too much of it already, or all is over."""
+        if self._is_over or len(self._tasks) >= READ_ON_AT_ONCE:
             return False
         exchange.read_on = True
         life.watch(None)  # nobody is left to hear a heartbeat
@@ -75,7 +76,8 @@ class Aftermath:
         return True
 
     def cancel(self) -> None:
-        """Ends all of it."""
+        """Ends all of it, for good."""
+        self._is_over = True
         for task in self._tasks:
             task.cancel()
 

@@ -5,6 +5,7 @@ way: a full client pauses the upstream's reading, and the upstream's own window 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -100,9 +101,11 @@ class Relay:
     def close(self) -> None:
         """Listens no more to the client's connection, and writes down what was learnt of the stream."""
         self._client.connection.relay = None
-        exchange, watch = self._exchange, self._watch
-        if exchange.outcome != "complete" and exchange.last_byte_at is not None and not self._clocks.client_write_since:
-            exchange.max_gap = max(exchange.max_gap, time.monotonic() - exchange.last_byte_at)
+        exchange, watch, now = self._exchange, self._watch, time.monotonic()
+        if self._clocks.client_write_since is not None:
+            exchange.max_stall = max(exchange.max_stall, now - self._clocks.client_write_since)
+        elif exchange.outcome != "complete" and exchange.last_byte_at is not None:
+            exchange.max_gap = max(exchange.max_gap, now - exchange.last_byte_at)
         if watch is None:
             return
         self._watch = None
@@ -224,13 +227,30 @@ class Relay:
 
         What a stage holds of an unfinished frame is dropped then, as every parser would drop it; else it still leaves.
         """
+        stage = self._stage
+        was_all = stage is None or self._let_go(stage)
         event = None
         if self._injects and self._forward.route.stream.error_event and error.side == "upstream" and self._watch:
             event = self._watch.error_event()
-        rest = event or (self._stage.held() if self._stage is not None else b"")
+        rest = event or (stage.held() if stage is not None and was_all else b"")
         if rest:
             self._exchange.bytes_out += len(rest)
             self._sink.write(rest)
+
+    def _let_go(self, stage: Stage) -> bool:
+        """Sends what a stage had ready and kept only for a client that is behind; whether that was all of it.
+
+        What compressed bytes may unfold to is bounded here too: nobody waits for the client any more.
+        """
+        sent_bytes = 0
+        with contextlib.suppress(ProxyError):  # the stage's own, which is the failure that brought us here
+            while stage.more() and sent_bytes < TURN_BYTES:
+                piece = stage.feed(b"")
+                if piece:
+                    sent_bytes += len(piece)
+                    self._send(piece)
+            return not stage.more()
+        return True
 
     def beat(self, form: str) -> bool:
         """Sends a heartbeat if there is a place for one now; whether it did."""
