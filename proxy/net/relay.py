@@ -12,6 +12,7 @@ import time
 from proxy.core.answer import Answer, trailers
 from proxy.core.errors import ClientGone, ClientStalled, OwnError, ProxyError
 from proxy.core.exchange import Exchange
+from proxy.core.framers.sse import BOM
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
 from proxy.core.stages import Stage
@@ -128,6 +129,8 @@ class Relay:
         if previous is None:
             exchange.first_byte_at = now
             self._clocks.first_byte_since = None
+            if exchange.heartbeats:
+                data = data.removeprefix(BOM)  # behind a heartbeat it would be a part of the first field's name
         elif now - previous > exchange.max_gap:
             exchange.max_gap = now - previous
         try:

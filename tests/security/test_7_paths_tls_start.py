@@ -126,17 +126,21 @@ async def test_an_open_keyed_proxy_does_not_start_by_accident(tmp_path: Path, la
     assert CANARY not in done.stderr
 
     (tmp_path / "said.yaml").write_text(f"allow_unauthenticated: true\n{OPEN}")
-    said = launch("serve", "-c", str(tmp_path / "said.yaml"), environ=ENVIRON)
-    await said.wait_url()
+    said = run_once(tmp_path, "check", "-c", "said.yaml", environ=ENVIRON)
+    assert said.returncode == 0
     assert said.stderr.count("security: route k: anyone who reaches 0.0.0.0:0 can spend its key") == 1
 
-    (tmp_path / "guarded.yaml").write_text(f"clients: {{tokens: ['${{PROXY_TOKEN}}']}}\n{OPEN}")
-    guarded = launch("serve", "-c", str(tmp_path / "guarded.yaml"), environ=ENVIRON)
-    port = int((await guarded.wait_url()).rpartition(":")[2])
-    assert "anyone who reaches" not in guarded.stderr
+    guarded = f"clients: {{tokens: ['${{PROXY_TOKEN}}']}}\n{OPEN}"
+    (tmp_path / "guarded.yaml").write_text(guarded)
+    checked = run_once(tmp_path, "check", "-c", "guarded.yaml", environ=ENVIRON)
+    assert checked.returncode == 0
+    assert "anyone who reaches" not in checked.stderr
+    (tmp_path / "served.yaml").write_text("admin: off\n" + guarded.replace("0.0.0.0", "127.0.0.1"))
+    served = launch("serve", "-c", str(tmp_path / "served.yaml"), environ=ENVIRON)
+    port = int((await served.wait_url()).rpartition(":")[2])
     for lines, status in (((), b"401"), ((BEARER,), b"502")):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head(b"GET / HTTP/1.1", b"Host: whatever.example", b"Connection: close", *lines))
+        writer.write(head(b"GET / HTTP/1.1", b"Host: localhost", b"Connection: close", *lines))
         assert (await asyncio.wait_for(reader.read(), 5)).split(b" ")[1] == status
         writer.close()
         await writer.wait_closed()
