@@ -24,8 +24,11 @@ OnInterim = Callable[[ResponseHead], None]
 
 def _begins_http(data: memoryview) -> bool:
     """Whether these first bytes may begin a response; empty lines before it are skipped."""
-    begun = bytes(data[:32]).lstrip(b"\r\n")[:5]
-    return begun == b"HTTP/"[: len(begun)]
+    begun = bytes(data[:32]).lstrip(b"\r\n")[: len(_START)]
+    return begun == _START[: len(begun)]
+
+
+_START = b"HTTP/1."
 
 
 class ResponseReader:
@@ -111,7 +114,7 @@ class ResponseReader:
             parser = self._parser = httptools.HttpResponseParser(self)
         if self.head is None:
             self._read_bytes = len(data)
-            if not self._overhead_bytes and data[:5].tobytes() != b"HTTP/" and not _begins_http(data):
+            if not self._overhead_bytes and data[:7].tobytes() != _START and not _begins_http(data):
                 return ResponseMalformed()  # the parser also reads the heads of RTSP and ICE
         try:
             parser.feed_data(data)
