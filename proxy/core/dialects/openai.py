@@ -12,7 +12,7 @@ _OUTPUT = ("content", "reasoning_content", "reasoning", "refusal", "audio", "fun
 class Chat(Dialect):
     """`chat.completion.chunk` objects and a final `[DONE]`, which some servers also send after an error."""
 
-    __slots__ = ("_finished", "_seen")
+    __slots__ = ("_finished", "_seen", "_told")
 
     name = "openai-chat"
     MARKS = (
@@ -27,19 +27,21 @@ class Chat(Dialect):
         super().__init__()
         self._seen: set[int] = set()
         self._finished: set[int] = set()
+        self._told = False
+        """Whether the sentinel has come."""
 
     def see(self, name: str, text: str) -> None:
         """Reads a chunk."""
         if text.startswith("[DONE]"):
-            self.ended = True
+            self.ended = self._told = True
             return
         chunk = load(text)
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed = True
         for choice in items(chunk.get("choices")):
             self._see_choice(choice)
-        if self._seen and self._seen <= self._finished:
-            self.ended = True  # some servers leave the sentinel out
+        # Some servers leave the sentinel out; but a choice may also begin when those before it are finished.
+        self.ended = self._told or (bool(self._seen) and self._seen <= self._finished)
         self.usage.take(
             chunk.get("usage") or at(chunk, "x_groq", "usage"),
             input=("prompt_tokens",),
@@ -55,7 +57,7 @@ class Chat(Dialect):
         if len(self._seen) < 128:  # what OpenAI allows; the rest is somebody's joke
             self._seen.add(number)
         reason = at(choice, "finish_reason")
-        if reason is not None:
+        if reason is not None and number in self._seen:
             self._finished.add(number)
             self.limited = self.limited or reason == "length"
         called = at(choice, "delta", "tool_calls", 0, "function")
@@ -81,7 +83,11 @@ class Responses(Dialect):
     __slots__ = ()
 
     name = "openai-responses"
-    MARKS = (re.compile(rb"response\.(?:completed|incomplete|failed)"), re.compile(rb'"error"'))
+    MARKS = (
+        re.compile(rb"response\.(?:completed|incomplete|failed)"),
+        re.compile(rb'"error"'),
+        re.compile(rb"event: ?error"),
+    )
 
     def see(self, name: str, text: str) -> None:
         """Reads an event."""
