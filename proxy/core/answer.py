@@ -63,7 +63,7 @@ def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
         fields.append(_CHUNKED)
     stage, watch = None, None
     injects = injects and body.framing in ("chunked", "close")
-    if coding or (may_change and not coded and (stream or _may_grow(forward.request))):
+    if coding or converts or (may_change and not coded and (stream or _may_grow(forward.request))):
         stage, watch = _read(forward, fields, coding, converts, injects)
     return tuple.__new__(
         Answer, (head.status, head.reason, fields, body, stage, stream, watch, injects and watch is not None)
