@@ -14,7 +14,7 @@ from proxy.core.stages.events import Whole
 from proxy.core.watch import FRAMERS
 from tests.core.dialects.transcripts import ALL
 from tests.core.framers import bytewise, cut, some_cuts
-from tests.core.test_stages import FORMS
+from tests.core.stages.test_decode import FORMS
 
 LIMIT = 64 * 1024
 CODINGS = {name: form for name, form in FORMS.items() if name in ("gzip", "br", "zstd")}
