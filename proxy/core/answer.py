@@ -64,7 +64,7 @@ def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
     if body.framing == "chunked":
         fields.append(_CHUNKED)
     stage = watch = None
-    if coding or (may_change and not coded and (stream or _GROWING in request.target)):
+    if changed or (may_change and not coded and (stream or _GROWING in request.target)):
         injects = injects and body.framing in ("chunked", "close")
         stage, watch = _read(forward, fields, coding, converts, injects)
     return tuple.__new__(

@@ -28,7 +28,8 @@ BATCH_BYTES = 2048
 # The largest frame of which a copy is kept to be read: what is held of one stream has to stay small.
 COPY_BYTES = 256 * 1024
 _SEPARATORS: dict[Framing, bytes] = {"sse": b"\n\n", "lines": b"\n"}
-_DATA = re.compile(rb"(?:\A|[\r\n])data[:\r\n]")
+_DATA = re.compile(rb"(?:\A|[\r\n])data(?:[:\r\n]|\Z)")
+_DIGITS, _BLANK = b"0123456789", b"\x1e \t\r\n"
 _ID = re.compile(rb"(?:\A|[\r\n])id[:\r\n]")
 
 
@@ -40,11 +41,14 @@ class Watch:
         "_exact",
         "_first_frames",
         "_framer",
+        "_is_first",
         "_last",
         "_limit",
         "_pending",
         "_pending_bytes",
         "_separator",
+        "_unread",
+        "_wanted_bytes",
         "events",
         "first_event_at",
         "first_token_at",
@@ -63,6 +67,9 @@ class Watch:
         self._first_frames: list[tuple[str, str]] | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._wanted_bytes = BATCH_BYTES
+        self._is_first = True
+        self._unread = False
         self._last = b""
         self.events = 0
         """Frames that a client acts on; comments are none."""
@@ -89,7 +96,7 @@ class Watch:
         if self._framer is None:
             self._pending.append(data)
             self._pending_bytes += len(data)
-            if self._pending_bytes >= BATCH_BYTES:
+            if self._pending_bytes >= self._wanted_bytes:
                 self._read_batch()
         else:
             self._read(self._framer, data, now)
@@ -98,8 +105,13 @@ class Watch:
         """Reads what was gathered: the stream is over."""
         if self._framer is None:
             self._read_batch()
-        elif self.framing == "lines" and (rest := self._framer.flush()):
-            self._see(rest)  # the last line may lack its end
+        if self.framing == "lines":  # the last one may lack its end
+            rest = b"".join(self._pending) if self._framer is None else self._framer.flush()
+            self._pending, self._pending_bytes = [], 0
+            if rest:
+                self._see(rest)
+        if self.first_token_at is None and isinstance(self._dialect, Plain):
+            self.first_token_at = self.first_event_at
 
     def heartbeat(self, form: str) -> bytes | None:
         """What may be put in here as a sign of life; None where nothing may.
@@ -123,8 +135,11 @@ class Watch:
         return event
 
     def verdict(self, ended_well: bool) -> Verdict:
-        """What became of the answer, when `close` has been called."""
-        return self._dialect.verdict(ended_well)
+        """What became of the answer, when `close` has been called; an end that passed unread may have been there."""
+        verdict = self._dialect.verdict(ended_well)
+        framer = self._framer
+        unread = self.oversized or self._unread or (isinstance(framer, AwsFramer) and framer.is_lost)
+        return "unknown" if unread and ended_well and verdict == "truncated" else verdict
 
     def _read(self, framer: Framer, data: bytes, now: float) -> None:
         for frame, whole in framer.feed(data):
@@ -150,8 +165,13 @@ class Watch:
             self.events += 1
             self._last = frame
             return True
-        said = _said(frame, self.framing, is_first=not self._last)
+        said = _said(frame, self.framing, self._is_first)
+        self._is_first = False
         if said is None:
+            self._unread = self._unread or self.framing == "aws"
+            return False
+        if self.framing == "array" and said[1] == "]":
+            dialect.see(*said)
             return False
         self.events += 1
         self._last = frame
@@ -173,6 +193,9 @@ class Watch:
             return
         rest = text[end:] if end >= len(separator) else text
         self._pending, self._pending_bytes = [rest] if rest else [], len(rest)
+        self._wanted_bytes = max(
+            BATCH_BYTES, min(2 * len(rest), self._limit + 1)
+        )  # else each read would join all again
         if end >= len(separator):
             self._see_batch(text[: end - len(separator)], separator)
 
@@ -185,22 +208,27 @@ class Watch:
     def _see_batch(self, text: bytes, separator: bytes) -> None:
         frames = text.split(separator)
         if separator == b"\n":
-            self.events += len([frame for frame in frames if frame.strip()])
+            self.events += len([frame for frame in frames if frame.strip(_BLANK)])
         else:
-            self.events += len([frame for frame in frames if b"\ndata:" in frame or _DATA.search(frame)])
+            self.events += len([frame for frame in frames if frame.startswith(b"data:") or _DATA.search(frame)])
         dialect = self._dialect
         marks = [mark for mark in dialect.MARKS if mark.search(text)]
         last = dialect.LAST
-        repeated = None
+        repeated: dict[bytes, bytes] = {}
         for frame in frames if marks or (last is not None and last.search(text)) else ():
-            repeats = last is not None and last.search(frame) is not None
-            if any(mark.search(frame) for mark in marks):
+            found = last.search(frame) if last is not None else None
+            if marks and any(mark.search(frame) for mark in marks):
+                for earlier in repeated.values():
+                    self._say(earlier)
+                repeated.clear()
                 self._say(frame)
-                repeated = None if repeats else repeated
-            elif repeats:
-                repeated = frame
-        if repeated is not None:
-            self._say(repeated)
+            elif found is not None:
+                # Alike but for the numbers: the last one of them is enough.
+                shape = frame[found.start() :].translate(None, _DIGITS)
+                repeated.pop(shape, None)
+                repeated[shape] = frame
+        for frame in repeated.values():
+            self._say(frame)
 
     def _say(self, frame: bytes) -> None:
         said = _said(frame, self.framing)
@@ -228,5 +256,5 @@ def _said(frame: bytes, framing: Framing, is_first: bool = False) -> tuple[str, 
         kind = message.headers.get(":message-type", "event")
         name = message.headers.get(":event-type", "") if kind == "event" else kind
         return name, message.payload.decode("utf-8", "replace")
-    text = frame.decode("utf-8", "replace").strip("\x1e \t\r\n")
+    text = frame.decode("utf-8", "replace").strip(_BLANK.decode())
     return ("", text) if text else None

@@ -5,6 +5,7 @@ import typing
 import pytest
 
 from proxy.core import errors
+from proxy.core.dialects import Usage
 from proxy.core.errors import ClientGone, ConnectionTerminated, Draining, ProxyError, RequestRefused
 from proxy.core.exchange import Exchange, Outcome
 from tests.core.test_errors import EVERY
@@ -130,3 +131,41 @@ def test_a_client_that_leaves_a_tunnel_ends_it_and_fails_nothing() -> None:
     exchange = begun(outcome="tunnel_closed", status=101)
     exchange.failed(ClientGone())
     assert (exchange.outcome, exchange.code, exchange.status) == ("tunnel_closed", "", 101)
+
+
+@pytest.mark.parametrize(
+    ("so_far", "side"),
+    [
+        ({}, None),
+        ({"max_gap": 0.99, "max_stall": 0.99}, None),
+        ({"max_gap": 1.0}, "upstream"),
+        ({"max_stall": 1.0}, "client"),
+        ({"max_gap": 3.0, "max_stall": 2.0}, "upstream"),
+        ({"max_gap": 2.0, "max_stall": 3.0}, "client"),
+        ({"max_gap": 2.0, "max_stall": 2.0}, "client"),
+        ({"outcome": "client_stalled", "max_gap": 9.0}, "client"),
+        ({"outcome": "upstream_timeout", "max_stall": 9.0}, "upstream"),
+    ],
+)
+def test_an_exchange_stalled_on_whom_it_waited_for_longest(so_far: dict[str, typing.Any], side: str | None) -> None:
+    """MUST. O6: a second is worth a word; a deadline that passed names its side."""
+    assert begun(**so_far).stalled_on == side
+
+
+@pytest.mark.parametrize(
+    ("usage", "first", "last", "rate"),
+    [
+        (Usage(output=10), 2.0, 4.0, 5.0),
+        (Usage(output=0), 2.0, 4.0, 0.0),
+        (Usage(output=2**53), 2.0, 3.0, 2.0**53),
+        (Usage(input=10), 2.0, 4.0, None),
+        (None, 2.0, 4.0, None),
+        (Usage(output=10), None, 4.0, None),
+        (Usage(output=10), 2.0, None, None),
+        (Usage(output=10), 2.0, 2.0, None),
+    ],
+)
+def test_tokens_are_counted_per_second_from_the_first_one_on(
+    usage: Usage | None, first: float | None, last: float | None, rate: float | None
+) -> None:
+    assert begun(usage=usage, first_token_at=first, last_byte_at=last).tokens_per_s == rate

@@ -20,6 +20,9 @@ Verdict = Literal["complete", "failed", "truncated", "unknown"]
 BROKEN = "upstream closed the stream before it was complete"
 """What error events of ours say: constant, and without an end of a line."""
 
+MOST_TOKENS = 2**53
+"""A larger number of tokens is nonsense, which a JSON reader of our log need not bear."""
+
 
 @dataclass(slots=True)
 class Usage:
@@ -35,7 +38,7 @@ class Usage:
         """Replaces what `told` holds a number of; a missing one changes nothing."""
         for name, path in paths.items():
             found = at(told, *path)
-            if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+            if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= MOST_TOKENS:
                 setattr(self, name, found)
 
     def __bool__(self) -> bool:

@@ -21,7 +21,7 @@ class Gemini(Dialect):
     def see(self, name: str, text: str) -> None:
         """Reads a response object."""
         said = load(text)
-        if "error" in said:
+        if said.get("error") is not None:
             self.failed = True
         if at(said, "promptFeedback", "blockReason"):
             self.ended = True

@@ -18,7 +18,7 @@ class Ollama(Dialect):
     def see(self, name: str, text: str) -> None:
         """Reads a line."""
         said = load(text)
-        if "error" in said:
+        if said.get("error") is not None:
             self.failed = True
         if said.get("done") is True:
             self.ended = True

@@ -14,7 +14,7 @@ _OUTPUT = ("content", "reasoning_content", "reasoning", "refusal", "audio", "fun
 class Chat(Dialect):
     """`chat.completion.chunk` objects and a final `[DONE]`, which some servers also send after an error."""
 
-    __slots__ = ("_finished", "_seen")
+    __slots__ = ("_finished", "_seen", "_told")
 
     name = "openai-chat"
     MARKS = (
@@ -29,19 +29,21 @@ class Chat(Dialect):
         super().__init__()
         self._seen = self._finished = 0
         """Which choices have come, and which are over: a bit for each index."""
+        self._told = False
+        """Whether the sentinel has come."""
 
     def see(self, name: str, text: str) -> None:
         """Reads a chunk."""
         if text.startswith("[DONE]"):
-            self.ended = True
+            self.ended = self._told = True
             return
         chunk = load(text)
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed = True
         for choice in items(chunk.get("choices")):
             self._see_choice(choice)
-        if self._seen and not self._seen & ~self._finished:
-            self.ended = True  # some servers leave the sentinel out
+        # Some servers leave the sentinel out; but a choice may also begin when those before it are finished.
+        self.ended = self._told or (self._seen != 0 and not self._seen & ~self._finished)
         self.usage.take(
             chunk.get("usage") or at(chunk, "x_groq", "usage"),
             input=("prompt_tokens",),
@@ -82,7 +84,11 @@ class Responses(Dialect):
     __slots__ = ()
 
     name = "openai-responses"
-    MARKS = (re.compile(rb"response\.(?:completed|incomplete|failed)"), re.compile(rb'"error"'))
+    MARKS = (
+        re.compile(rb"response\.(?:completed|incomplete|failed)"),
+        re.compile(rb'"error"'),
+        re.compile(rb"event: ?error"),
+    )
 
     def see(self, name: str, text: str) -> None:
         """Reads an event."""

@@ -52,7 +52,7 @@ class Tgi(Dialect):
         """Reads an event."""
         said = load(text)
         self.begun = self.begun or bool(at(said, "token", "text"))
-        self.failed = self.failed or "error" in said
+        self.failed = self.failed or said.get("error") is not None
         if said.get("generated_text") is not None:
             self.ended = True
             self.limited = at(said, "details", "finish_reason") == "length"

@@ -28,6 +28,8 @@ _BY_PATH: tuple[tuple[re.Pattern[bytes], type[Dialect]], ...] = (
     (re.compile(rb"/messages\Z|:streamRawPredict\Z"), Anthropic),
     (_GROWING, Gemini),
 )
+# OpenAI streams more than chats, speech for one: at another path the first events tell.
+_BY_FAMILY: dict[str, type[Dialect]] = {"anthropic": Anthropic, "gemini": Gemini}
 _OLLAMA = re.compile(rb"/api/(?:chat|generate)\Z")
 
 
@@ -50,16 +52,14 @@ def recognise(family: str | None, framing: Framing, path: bytes) -> Dialect:
         return GeminiArray()
     if framing == "lines":
         return Ollama() if _OLLAMA.search(path) else Unknown(framing)
-    if family == "anthropic":
-        return Anthropic()
-    if family == "gemini":
-        return Gemini()
     if family == "plain-sse":
         return Plain()
+    # Before the preset: most providers also have a path at which they speak OpenAI's, some one for Anthropic's.
     for pattern, dialect in _BY_PATH:
         if pattern.search(path):
             return dialect()
-    return Chat() if family in ("openai", "ollama") else Unknown(framing)
+    by_family = _BY_FAMILY.get(family or "")
+    return by_family() if by_family else Unknown(framing)
 
 
 # How many frames may say nothing before nobody asks any more.

@@ -2,12 +2,14 @@
 
 from proxy.core.framers.lines import LineFramer
 
+_RECORD_START = b"\x1e"
+
 
 class LinesToEvents:
     """One event of every line that is not blank: `data: `, the line, an empty line.
 
-    A bare CR would end a line of the event; in JSON it is but a blank, so it becomes one. Over `limit` bytes a line
-    passes in parts, as one event still.
+    A bare CR would end a line of the event; in JSON it is but a blank, so it becomes one. The RS in front of a record
+    of RFC 7464 is no JSON and goes. Over `limit` bytes a line passes in parts, as one event still.
     """
 
     def __init__(self, limit: int) -> None:
@@ -36,12 +38,14 @@ class LinesToEvents:
     def held(self) -> bytes:
         """Of a line that never ended, an event that does not end either."""
         rest = self._framer.flush().replace(b"\r", b" ")
-        return rest if self._inside or not rest else b"data: " + rest
+        return rest if self._inside or not rest else b"data: " + rest.lstrip(_RECORD_START)
 
     def _event(self, piece: bytes) -> bytes:
         ended = piece.endswith(b"\n")
         text = (piece.rstrip(b"\r\n") if ended else piece).replace(b"\r", b" ")
-        start = b"" if self._inside else b"data: "
+        start = b""
+        if not self._inside:
+            start, text = b"data: ", text.lstrip(_RECORD_START)
         if ended and not self._inside and not text.strip():
             return b""
         self._inside = not ended
