@@ -3,6 +3,7 @@
 import re
 
 from proxy.core.dialects import BROKEN, Dialect, at, event, items, load
+from proxy.core.dialects.plain import Plain
 
 _CODE = "stream_truncated"
 MOST_CHOICES = 128
@@ -73,6 +74,16 @@ class Chat(Dialect):
     def error_event(self, last: bytes) -> bytes:
         """An `error` member, which the SDKs raise."""
         return event({"error": {"message": BROKEN, "type": "upstream_error", "param": None, "code": _CODE}})
+
+
+class OtherOpenAi(Plain):
+    """Any other stream of a provider that speaks like OpenAI: its clients know an `error` where they see one."""
+
+    __slots__ = ()
+
+    def error_event(self, last: bytes) -> bytes:
+        """That of a chat."""
+        return Chat().error_event(last)
 
 
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')

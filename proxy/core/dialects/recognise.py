@@ -7,7 +7,7 @@ from proxy.core.dialects.anthropic import Anthropic
 from proxy.core.dialects.bedrock import Bedrock
 from proxy.core.dialects.gemini import Gemini, GeminiArray
 from proxy.core.dialects.ollama import Ollama
-from proxy.core.dialects.openai import Chat, Responses
+from proxy.core.dialects.openai import Chat, OtherOpenAi, Responses
 from proxy.core.dialects.plain import Cohere, Plain, Replicate, Tgi
 from proxy.core.streams import EVENT_STREAM
 
@@ -28,7 +28,6 @@ _BY_PATH: tuple[tuple[re.Pattern[bytes], type[Dialect]], ...] = (
     (re.compile(rb"/messages\Z|:streamRawPredict\Z"), Anthropic),
     (_GROWING, Gemini),
 )
-# OpenAI streams more than chats, speech for one: at another path the first events tell.
 _BY_FAMILY: dict[str, type[Dialect]] = {"anthropic": Anthropic, "gemini": Gemini}
 _OLLAMA = re.compile(rb"/api/(?:chat|generate)\Z")
 
@@ -59,7 +58,10 @@ def recognise(family: str | None, framing: Framing, path: bytes) -> Dialect:
         if pattern.search(path):
             return dialect()
     by_family = _BY_FAMILY.get(family or "")
-    return by_family() if by_family else Unknown(framing)
+    if by_family is not None:
+        return by_family()
+    # OpenAI streams more than chats, speech for one: at another path the first events tell.
+    return Unknown(framing, otherwise=OtherOpenAi if family in ("openai", "ollama") else Plain)
 
 
 # How many frames may say nothing before nobody asks any more.
@@ -69,11 +71,12 @@ _LOOKED_AT = 3
 class Unknown(Plain):
     """A stream whose first frames will tell what it is; until then it is plain."""
 
-    __slots__ = ("_framing", "_left", "found")
+    __slots__ = ("_framing", "_left", "_otherwise", "found")
 
-    def __init__(self, framing: Framing) -> None:
+    def __init__(self, framing: Framing, otherwise: type[Plain] = Plain) -> None:
         super().__init__()
         self._framing = framing
+        self._otherwise = otherwise
         self._left = _LOOKED_AT
         self.found: Dialect | None = None
         """What it turned out to be; a plain one if nobody can tell."""
@@ -83,9 +86,13 @@ class Unknown(Plain):
         dialect = _by_line(text) if self._framing == "lines" else _by_event(name, text)
         self._left -= 1
         if dialect is None and self._left == 0:
-            dialect = Plain
+            dialect = self._otherwise
         if dialect is not None:
             self.found = dialect()
+
+    def error_event(self, last: bytes) -> bytes | None:
+        """That of the plain dialect it will be if nobody can tell."""
+        return self._otherwise().error_event(last)
 
 
 def _by_line(text: str) -> type[Dialect] | None:
