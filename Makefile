@@ -33,6 +33,7 @@ fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECO
 
 bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.stages
 
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
