@@ -53,6 +53,9 @@ class Metrics(Collector):
         yield _summed(
             "streamsafe_response_bytes", "Body bytes given to clients.", routes, lambda route: route.bytes_out
         )
+        yield _summed("streamsafe_events", "Events, or lines of JSON, of streams.", routes, lambda route: route.events)
+        yield _summed("streamsafe_heartbeats", "Heartbeats that were sent.", routes, lambda route: route.heartbeats)
+        yield from _told(routes)
         yield _summed(
             "streamsafe_upstream_attempts", "Connections tried for requests.", routes, lambda route: route.attempts
         )
@@ -110,6 +113,20 @@ def _ended(routes: dict[str, OfRoute]) -> Iterator[Metric]:
     yield from (exchanges, failures, streams)
 
 
+def _told(routes: dict[str, OfRoute]) -> Iterator[Metric]:
+    """What streams said of themselves."""
+    verdicts = CounterMetricFamily(
+        "streamsafe_verdicts", "What became of answers by their dialect.", labels=["route", "dialect", "verdict"]
+    )
+    tokens = CounterMetricFamily("streamsafe_tokens", "Tokens, as providers count them.", labels=["route", "kind"])
+    for name, route in routes.items():
+        for (dialect, verdict), count in route.verdicts.items():
+            verdicts.add_metric([name, dialect, verdict], count)
+        for kind, count in route.tokens.items():
+            tokens.add_metric([name, kind], count)
+    yield from (verdicts, tokens)
+
+
 def _summed(name: str, text: str, routes: dict[str, OfRoute], of: Callable[[OfRoute], int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=["route"])
     for route, tally in routes.items():
@@ -124,6 +141,16 @@ def _spread(routes: dict[str, OfRoute]) -> Iterable[Metric]:
             "streamsafe_first_byte_seconds",
             "From the request to the first byte of the body.",
             lambda one: one.first_byte,
+        ),
+        (
+            "streamsafe_first_event_seconds",
+            "From the request to the end of the first event.",
+            lambda one: one.first_event,
+        ),
+        (
+            "streamsafe_first_token_seconds",
+            "From the request to the first output of a model.",
+            lambda one: one.first_token,
         ),
         ("streamsafe_duration_seconds", "From the request to the end.", lambda one: one.duration),
         ("streamsafe_largest_gap_seconds", "The longest silence inside a stream.", lambda one: one.gap),

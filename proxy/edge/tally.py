@@ -14,6 +14,7 @@ FIRST_BYTE_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 DURATION_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 GAP_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
+TOKENS = ("input", "output", "cached", "reasoning")
 _CLASSES = {0: "none", **{number: f"{number}xx" for number in range(1, 10)}}
 _UPSTREAMS_FAULT = frozenset({"upstream_aborted", "upstream_timeout"})
 
@@ -45,7 +46,20 @@ class Histogram:
 class OfRoute:
     """The exchanges of one route."""
 
-    __slots__ = ("attempts", "bytes_in", "bytes_out", "codes", "duration", "first_byte", "gap", "outcomes", "streams")
+    __slots__ = (
+        *(
+            "attempts",
+            "bytes_in",
+            "bytes_out",
+            "codes",
+            "duration",
+            "events",
+            "first_byte",
+            "first_event",
+            "first_token",
+        ),
+        *("gap", "heartbeats", "outcomes", "streams", "tokens", "verdicts"),
+    )
 
     def __init__(self) -> None:
         self.outcomes: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -53,7 +67,12 @@ class OfRoute:
         self.codes: defaultdict[str, int] = defaultdict(int)
         self.streams: defaultdict[str, int] = defaultdict(int)
         """By the reason why the answer was a stream."""
-        self.bytes_in = self.bytes_out = self.attempts = 0
+        self.verdicts: defaultdict[tuple[str, str], int] = defaultdict(int)
+        """By dialect and verdict."""
+        self.tokens: defaultdict[str, int] = defaultdict(int)
+        """By kind: `input`, `output`, `cached`, `reasoning`."""
+        self.bytes_in = self.bytes_out = self.attempts = self.events = self.heartbeats = 0
+        self.first_event, self.first_token = Histogram(FIRST_BYTE_S), Histogram(FIRST_BYTE_S)
         self.first_byte, self.duration = Histogram(FIRST_BYTE_S), Histogram(DURATION_S)
         self.gap = Histogram(GAP_S)
 
@@ -92,9 +111,23 @@ class Tally:
         if exchange.stream:
             route.streams[exchange.stream] += 1
             route.gap.observe(exchange.max_gap)
+        if exchange.dialect:
+            _add_stream(route, exchange)
         if exchange.upstream:
             upstream = self.upstreams.get(exchange.upstream)
             if upstream is None:
                 upstream = self.upstreams[exchange.upstream] = OfUpstream()
             upstream.ended += 1
             upstream.failed += exchange.outcome in _UPSTREAMS_FAULT
+
+
+def _add_stream(route: OfRoute, exchange: Exchange) -> None:
+    """Adds what the frames of a stream told."""
+    route.verdicts[exchange.dialect, exchange.verdict or "unknown"] += 1
+    route.events += exchange.events
+    route.heartbeats += exchange.heartbeats
+    for histogram, at in ((route.first_event, exchange.first_event_at), (route.first_token, exchange.first_token_at)):
+        if at is not None:
+            histogram.observe(at - exchange.started)
+    for kind in TOKENS if exchange.usage else ():
+        route.tokens[kind] += getattr(exchange.usage, kind) or 0

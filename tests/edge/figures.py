@@ -6,6 +6,7 @@ from typing import Any, get_args
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.core.dialects import Usage
 from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.metrics import Metrics
 from proxy.edge.tally import Tally
@@ -44,6 +45,13 @@ def exchange(**changed: Any) -> Exchange:
         "bytes_in": 10,
         "bytes_out": 1000,
         "max_gap": 0.3,
+        "dialect": "openai-chat",
+        "events": 12,
+        "heartbeats": 1,
+        "first_event_at": 100.2,
+        "first_token_at": 100.4,
+        "usage": Usage(input=5, output=20),
+        "verdict": "complete",
     }
     return Exchange(**{**whole, **changed})
 

@@ -50,6 +50,19 @@ def test_an_exchange_is_counted_where_it_belongs() -> None:
     assert (tally.upstreams["http://up:80"].ended, tally.upstreams["http://up:80"].failed) == (3, 1)
 
 
+def test_what_a_stream_told_is_added_up() -> None:
+    tally = Tally({"llm": "http://up:80"})
+    tally.ended(exchange())
+    tally.ended(exchange(verdict="truncated", usage=None, first_token_at=None, events=3, heartbeats=0))
+    tally.ended(exchange(dialect="", verdict=None))
+    route = tally.routes["llm"]
+    assert dict(route.verdicts) == {("openai-chat", "complete"): 1, ("openai-chat", "truncated"): 1}
+    assert dict(route.tokens) == {"input": 5, "output": 20, "cached": 0, "reasoning": 0}
+    assert (route.events, route.heartbeats) == (15, 1)
+    assert (route.first_event.buckets()[-1][1], route.first_token.buckets()[-1][1]) == (2, 1)
+    assert route.first_token.sum == pytest.approx(0.4)
+
+
 def test_what_reached_no_route_is_counted_under_no_name() -> None:
     tally = Tally({"llm": "http://up:80"})
     tally.ended(exchange(route="", upstream="", status=404, outcome="refused"))
