@@ -212,19 +212,18 @@ class Watch:
         else:
             self.events += len([frame for frame in frames if frame.startswith(b"data:") or _DATA.search(frame)])
         dialect = self._dialect
-        marks = [mark for mark in dialect.MARKS if mark.search(text)]
+        marks = [mark for mark in dialect.MARKS if mark.is_in(text)]
         last = dialect.LAST
         repeated: dict[bytes, bytes] = {}
-        for frame in frames if marks or (last is not None and last.search(text)) else ():
-            found = last.search(frame) if last is not None else None
-            if marks and any(mark.search(frame) for mark in marks):
+        for frame in frames if marks or (last is not None and last.is_in(text)) else ():
+            if marks and any(mark.is_in(frame) for mark in marks):
                 for earlier in repeated.values():
                     self._say(earlier)
                 repeated.clear()
                 self._say(frame)
-            elif found is not None:
+            elif last is not None and last.is_in(frame):
                 # Alike but for the numbers: the last one of them is enough.
-                shape = frame[found.start() :].translate(None, _DIGITS)
+                shape = frame[frame.find(last.key) :].translate(None, _DIGITS)
                 repeated.pop(shape, None)
                 repeated[shape] = frame
         for frame in repeated.values():
@@ -239,9 +238,9 @@ class Watch:
 def _has_mark(dialect: Dialect, frame: bytes) -> bool:
     """Whether a frame may say anything new."""
     for mark in dialect.MARKS:
-        if mark.search(frame):
+        if mark.is_in(frame):
             return True
-    return dialect.LAST is not None and dialect.LAST.search(frame) is not None
+    return dialect.LAST is not None and dialect.LAST.is_in(frame)
 
 
 def _said(frame: bytes, framing: Framing, is_first: bool = False) -> tuple[str, str] | None:

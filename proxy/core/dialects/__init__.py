@@ -5,11 +5,10 @@ over or failed, and what it cost. What it does not know it passes over: provider
 """
 
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 Framing = Literal["sse", "lines", "array", "aws"]
 """How a stream is cut into frames: events, lines of JSON, elements of a JSON array, binary messages."""
@@ -45,6 +44,28 @@ class Usage:
         return any(getattr(self, entry.name) is not None for entry in fields(self))
 
 
+class Mark(NamedTuple):
+    """What a frame holds that matters: this, and not only in one of the harmless forms that most frames have.
+
+    Found by plain searches for bytes: a tenth of what regular expressions cost, which every event would pay.
+    """
+
+    key: bytes
+    harmless: tuple[bytes, ...] = ()
+
+    def is_in(self, text: bytes) -> bool:
+        """Whether it is there."""
+        if not self.harmless:
+            return self.key in text
+        count = text.count(self.key)
+        return count > 0 and count != sum([text.count(form) for form in self.harmless])
+
+
+def not_null(key: bytes) -> Mark:
+    """A member of JSON objects that matters where it is not null, however a server's JSON is spaced."""
+    return Mark(key, (key + b":null", key + b": null"))
+
+
 class Dialect(ABC):
     """One stream, as one dialect reads it."""
 
@@ -52,9 +73,9 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     FRAMING: ClassVar[Framing] = "sse"
-    MARKS: ClassVar[tuple[re.Pattern[bytes], ...]] = ()
+    MARKS: ClassVar[tuple[Mark, ...]] = ()
     """Once the output has begun, only frames with one of these say anything new."""
-    LAST: ClassVar[re.Pattern[bytes] | None] = None
+    LAST: ClassVar[Mark | None] = None
     """Frames with this repeat what came before: of those that came together, the last one is enough."""
     HEARTBEAT: ClassVar[bytes | None] = None
     """A frame of the dialect's own that says nothing. None: a comment, in an event stream."""

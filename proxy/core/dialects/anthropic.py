@@ -1,8 +1,6 @@
 """Anthropic's Messages, also as Vertex AI and Bedrock carry them. Source: its API reference and SDKs."""
 
-import re
-
-from proxy.core.dialects import BROKEN, Dialect, at, event, load
+from proxy.core.dialects import BROKEN, Dialect, Mark, at, event, load
 
 _OUTPUT = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
@@ -13,7 +11,9 @@ class Anthropic(Dialect):
     __slots__ = ()
 
     name = "anthropic"
-    MARKS = (re.compile(rb"message_(?:start|delta|stop)"), re.compile(rb'"error"'), re.compile(rb"event: ?error"))
+    MARKS = tuple(
+        map(Mark, (b"message_start", b"message_delta", b"message_stop", b'"error"', b"event: error", b"event:error"))
+    )
     HEARTBEAT = event({"type": "ping"}, "ping")
 
     def see(self, name: str, text: str) -> None:

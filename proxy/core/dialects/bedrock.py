@@ -3,11 +3,10 @@
 import base64
 import binascii
 import json
-import re
 import struct
 import zlib
 
-from proxy.core.dialects import Dialect, at, load
+from proxy.core.dialects import Dialect, Mark, at, load
 from proxy.core.dialects.anthropic import Anthropic
 
 
@@ -21,7 +20,7 @@ class Bedrock(Dialect):
 
     name = "bedrock-eventstream"
     FRAMING = "aws"
-    MARKS = (re.compile(rb"messageStop|metadata|xception|:error|\x05chunk"),)
+    MARKS = tuple(map(Mark, (b"messageStop", b"metadata", b"xception", b":error", b"\x05chunk")))
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,6 @@
 """Google's generateContent streams, as events or as one growing array. Source: their API reference and SDKs."""
 
-import re
-
-from proxy.core.dialects import BROKEN, Dialect, Verdict, at, event, items, load
+from proxy.core.dialects import BROKEN, Dialect, Mark, Verdict, at, event, items, load, not_null
 
 
 class Gemini(Dialect):
@@ -14,8 +12,8 @@ class Gemini(Dialect):
     __slots__ = ()
 
     name = "gemini"
-    MARKS = (re.compile(rb'"finishReason"'), re.compile(rb'"error"'), re.compile(rb'"promptFeedback"'))
-    LAST = re.compile(rb'"usageMetadata"')
+    MARKS = (not_null(b'"finishReason"'), Mark(b'"error"'), Mark(b'"promptFeedback"'))
+    LAST = Mark(b'"usageMetadata"')
     TAKES_COMMENTS = False
 
     def see(self, name: str, text: str) -> None:

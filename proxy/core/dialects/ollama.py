@@ -1,9 +1,8 @@
 """Ollama's own lines of JSON, of `/api/chat` and `/api/generate`. Source: its API reference."""
 
 import json
-import re
 
-from proxy.core.dialects import BROKEN, Dialect, at, load
+from proxy.core.dialects import BROKEN, Dialect, Mark, at, load
 
 
 class Ollama(Dialect):
@@ -13,7 +12,7 @@ class Ollama(Dialect):
 
     name = "ollama-ndjson"
     FRAMING = "lines"
-    MARKS = (re.compile(rb'"done"\s*:\s*true'), re.compile(rb'"error"'))
+    MARKS = (Mark(b'"done"', (b'"done":false', b'"done": false')), Mark(b'"error"'))
 
     def see(self, name: str, text: str) -> None:
         """Reads a line."""

@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.core.dialects import BROKEN, Dialect, at, event, items, load
+from proxy.core.dialects import BROKEN, Dialect, Mark, at, event, items, load, not_null
 from proxy.core.dialects.plain import Plain
 
 _CODE = "stream_truncated"
@@ -19,12 +19,12 @@ class Chat(Dialect):
 
     name = "openai-chat"
     MARKS = (
-        re.compile(rb'"error"'),
-        re.compile(rb"\[DONE\]"),
-        re.compile(rb'"finish_reason"\s*:\s*[^n\s]'),
-        re.compile(rb'"index"\s*:\s*[1-9]'),
+        Mark(b'"error"'),
+        Mark(b"[DONE]"),
+        not_null(b'"finish_reason"'),
+        Mark(b'"index"', (b'"index":0', b'"index": 0')),
     )
-    LAST = re.compile(rb'"usage"\s*:\s*\{')
+    LAST = not_null(b'"usage"')
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,10 +95,14 @@ class Responses(Dialect):
     __slots__ = ()
 
     name = "openai-responses"
-    MARKS = (
-        re.compile(rb"response\.(?:completed|incomplete|failed)"),
-        re.compile(rb'"error"'),
-        re.compile(rb"event: ?error"),
+    MARKS = tuple(
+        map(
+            Mark,
+            (
+                *(b"response.completed", b"response.incomplete", b"response.failed"),
+                *(b'"error"', b"event: error", b"event:error"),
+            ),
+        )
     )
 
     def see(self, name: str, text: str) -> None:

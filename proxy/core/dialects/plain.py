@@ -1,8 +1,6 @@
 """Streams of nobody in particular, and of providers that are known by how their answers end."""
 
-import re
-
-from proxy.core.dialects import Dialect, at, load
+from proxy.core.dialects import Dialect, Mark, at, load, not_null
 
 
 class Plain(Dialect):
@@ -24,7 +22,7 @@ class Cohere(Dialect):
     __slots__ = ()
 
     name = "cohere"
-    MARKS = (re.compile(rb"message-end"),)
+    MARKS = (Mark(b"message-end"),)
 
     def see(self, name: str, text: str) -> None:
         """Reads an event."""
@@ -46,7 +44,7 @@ class Tgi(Dialect):
     __slots__ = ()
 
     name = "tgi"
-    MARKS = (re.compile(rb'"generated_text"\s*:\s*[^n\s]'), re.compile(rb'"error"'))
+    MARKS = (not_null(b'"generated_text"'), Mark(b'"error"'))
 
     def see(self, name: str, text: str) -> None:
         """Reads an event."""
@@ -65,7 +63,7 @@ class Replicate(Dialect):
     __slots__ = ()
 
     name = "replicate"
-    MARKS = (re.compile(rb"event: ?(?:done|error)"),)
+    MARKS = tuple(map(Mark, (b"event: done", b"event:done", b"event: error", b"event:error")))
 
     def see(self, name: str, text: str) -> None:
         """Reads an event."""
