@@ -43,6 +43,7 @@ def everywhere(port: int, closed: int, file: Path) -> str:
     """A configuration with a secret in every place that takes one."""
     return f"""
 listen: 127.0.0.1:0
+admin: off
 clients: {{tokens: ["${{PROXY_TOKEN}}"]}}
 defaults: {{headers: {{request: {{set: {{x-rule-secret: "${{RULE}}"}}}}}}}}
 routes:
@@ -264,7 +265,7 @@ async def test_a_key_that_is_echoed_reaches_the_client_and_no_log(
         connection.send(counted(connection.raw, b"X-Echo: " + CANARY.encode()))
 
     one = await origin([echo])
-    (tmp_path / "proxy.yaml").write_text(f"listen: 127.0.0.1:0\n{routes(one.port)}")
+    (tmp_path / "proxy.yaml").write_text(f"listen: 127.0.0.1:0\nadmin: off\n{routes(one.port)}")
     command = launch("serve", "-c", str(tmp_path / "proxy.yaml"), "--log-level", "debug", environ=ENVIRON)
     client = await connect(int((await command.wait_url()).rpartition(":")[2]))
     assert CANARY.encode() in (await client.ask_for_answer(b"/k/x")).body

@@ -23,7 +23,7 @@ async def test_a_log_line_is_one_line_of_plain_characters(
 ):
     """SEC-40: terminals obey escapes, and whoever reads logs believes lines; nothing from the wire makes either."""
     one = await origin(answering())
-    (tmp_path / "proxy.yaml").write_text(f"listen: 127.0.0.1:0\n{routes(one.port)}")
+    (tmp_path / "proxy.yaml").write_text(f"listen: 127.0.0.1:0\nadmin: off\n{routes(one.port)}")
     command = launch("serve", "-c", str(tmp_path / "proxy.yaml"), environ=ENVIRON)
     port = int((await command.wait_url()).rpartition(":")[2])
     hostile = [

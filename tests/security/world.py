@@ -60,7 +60,7 @@ class World:
 async def world(one: Origin, text: str) -> AsyncIterator[World]:
     """A proxy that a configuration describes, on a free port of this machine unless it says where."""
     if "listen:" not in text:
-        text = f"listen: 127.0.0.1:0\n{text}"
+        text = f"listen: 127.0.0.1:0\nadmin: off\n{text}"
     exchanges = Exchanges()
     running = await Running.start(compiled(load_text(text, "security.yaml", ENVIRON)), [exchanges])
     proxied = Proxied(running, exchanges, int(running.addresses[0].rpartition(":")[2]))
