@@ -174,7 +174,7 @@ async def express(packages: Path) -> AsyncIterator[str]:
 
 @pytest.fixture
 def streamsafe(tmp_path: Path, express: str) -> Iterator[Command]:
-    command = Command(tmp_path, ("serve", express, "--listen", "127.0.0.1:0"), {})
+    command = Command(tmp_path, ("serve", express, "--listen", "127.0.0.1:0", "--admin", "off"), {})
     try:
         yield command
     finally:

@@ -195,7 +195,7 @@ async def test_the_log_of_a_running_program_says_all_of_it(origin: MakeOrigin, t
         "    preset: openai\n"
         "    stream: {deliver: events, heartbeat: 200ms}\n"
     )
-    command = Command(tmp_path, ("serve", "-c", str(config), "--log", "json"), {})
+    command = Command(tmp_path, ("serve", "-c", str(config), "--log", "json", "--admin", "off"), {})
     try:
         port = int((await command.wait_url()).rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
