@@ -1,6 +1,6 @@
 """Commands: arguments, exit codes and printing, nothing else. Data goes to stdout, everything else to stderr.
 
-Exit codes: 0 fine, 1 could not run, 2 wrong usage or configuration.
+Exit codes: 0 fine, 1 could not run, 2 wrong usage or configuration; `doctor` adds 3 for an answer that does not stream.
 """
 
 import click
