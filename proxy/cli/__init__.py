@@ -9,6 +9,7 @@ from proxy import __version__
 from proxy.cli.check import check
 from proxy.cli.demo import demo
 from proxy.cli.doctor import doctor
+from proxy.cli.import_ import import_
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 
@@ -19,5 +20,5 @@ def main() -> None:
     """A reverse proxy that never spoils a stream."""
 
 
-for command in (serve, demo, check, schema, doctor):
+for command in (serve, demo, check, schema, doctor, import_):
     main.add_command(command)
