@@ -26,7 +26,7 @@ function recorded(rewrite, asked, calls) {
   const original = { replace: String.prototype.replace, replaceAll: String.prototype.replaceAll };
   for (const name of Object.keys(original)) {
     String.prototype[name] = function (pattern, replacement) {
-      if (typeof replacement === 'string') {
+      if (typeof replacement === 'string' && String(this) === asked) {
         const isRegExp = pattern instanceof RegExp;
         const text = isRegExp ? pattern.source : pattern;
         const flags = isRegExp ? pattern.flags : name === 'replaceAll' ? 'g' : '';
@@ -63,7 +63,7 @@ async function rewritesOf(contexts, options, mount) {
   const found = [];
   for (const context of contexts) {
     const base = typeof context === 'string' ? literal(context) : mount ?? '';
-    const calls = [];
+    const calls = patterns.map((pattern) => ({ pattern, flags: '', isText: false, replacement: String(rules[pattern]) }));
     for (const asked of probes(base, [])) recorded(rewrite, asked, calls);
     const more = [...patterns, ...calls.map((call) => call.pattern)].map(literal);
     const samples = [];
@@ -71,7 +71,7 @@ async function rewritesOf(contexts, options, mount) {
       const given = await recorded(rewrite, asked, calls);
       samples.push([asked, typeof given === 'string' ? given.split('?')[0] : null]);
     }
-    found.push({ samples, calls, source: rules ? null : written.toString().slice(0, 200) });
+    found.push({ samples, calls, rules: patterns.length });
   }
   return found;
 }

@@ -91,7 +91,11 @@ def _path(draft: Draft, rewrite: dict[str, Any] | None, line: int | None, mount:
     ]
     if not samples:
         draft.note("left out", "the rewrite gives no path by itself: it may be async or need the request", line)
-    elif not rewriting.apply(draft, _below(draft, samples), calls):
+    elif rewriting.apply(draft, _below(draft, samples), calls):
+        if rewrite["rules"] > 1:
+            text = f"pathRewrite has {rewrite['rules']} rules, and a route has one: add a route for each of the others"
+            draft.note("left out", text, line)
+    else:
         shown = "; ".join(f"{path} became {changed}" for path, changed in samples[:3])
         draft.note("left out", f"the rewrite does what neither strip_prefix nor one `rewrite` can: {shown}", line)
 

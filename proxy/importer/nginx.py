@@ -137,7 +137,7 @@ def _locations(block: list[Directive], scope: Scope, host: str | None, found: Im
         draft = Draft(title, one["line"])
         exact = _match(draft, one["args"])
         if host is not None:
-            draft.values["host"] = host
+            draft.values.update(host=host, name=f"{host} {one['args'][-1]}")
         nginx_target.carry(draft, passes[-1], one, inner)
         nginx_directives.carry(draft, one["block"], inner)
         yield (0 if exact else 1), draft

@@ -116,7 +116,7 @@ def _rewrites(draft: Draft, rewrites: "list[Directive]") -> None:
         from_ = _covering(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern))
         to = re.sub(r"\$([0-9])", r"\\\1", replacement.partition("?")[0])
         samples = [(path, _applied(from_, to, path)) for path in rewriting.sampled(draft.values.get("path", "/"))]
-        if draft.values.get("path", "/") != "/" and rewriting.apply(draft, samples, []):
+        if any(path != changed for path, changed in samples) and rewriting.apply(draft, samples, []):
             continue
         draft.values["rewrite"] = {"from": from_, "to": to}
 

@@ -30,14 +30,18 @@ def python_pattern(pattern: str, flags: str = "") -> str:
 
 
 def apply(draft: Draft, samples: Sequence[Sample], calls: Sequence[Call]) -> bool:
-    """Gives the draft the keys that do what the original did to every sample; False where none of ours does."""
-    if all(_same(path, changed) for path, changed in samples):
+    """Gives the draft the keys that do what the original did to every sample; False where none of ours does.
+
+    A replacement that shows on no sample is taken over all the same, as long as it changes none of them either.
+    """
+    is_changed = not all(_same(path, changed) for path, changed in samples)
+    if not is_changed and not calls:
         return True
     for candidate in _candidates(draft, calls):
         if all(_same(_rewritten(candidate, path), changed) for path, changed in samples):
             draft.values.update({key: value for key, value in candidate.items() if key != "path"})
             return True
-    return False
+    return not is_changed
 
 
 def _candidates(draft: Draft, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
