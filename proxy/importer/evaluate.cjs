@@ -164,21 +164,23 @@ function withoutTypes(name, text) {
   const { stripTypeScriptTypes } = require('node:module');
   if (stripTypeScriptTypes) return stripTypeScriptTypes(text);
   const own = createRequire(name);
-  const by = { typescript: typescript(text), esbuild: (m) => m.transformSync(text, { loader: 'ts' }).code };
-  for (const [compiler, run] of Object.entries(by)) {
+  for (const [compiler, run] of [['typescript', byTypescript], ['esbuild', byEsbuild]]) {
     let module;
     try {
       module = own(compiler);
     } catch {
       continue;
     }
-    return run(module);
+    const plain = run(module, text);
+    if (plain !== undefined) return plain;
   }
   throw new Unusable('this TypeScript needs Node 22.13 or later, or typescript or esbuild in the project', { file: name });
 }
 
-const typescript = (text) => (m) =>
-  m.transpileModule(text, { compilerOptions: { target: 'es2022', module: 'esnext', removeComments: false } }).outputText;
+// From version 7 on it has no such function.
+const byTypescript = (compiler, text) =>
+  compiler.transpileModule?.(text, { compilerOptions: { target: 'es2022', module: 'esnext' } }).outputText;
+const byEsbuild = (compiler, text) => compiler.transformSync?.(text, { loader: 'ts' }).code;
 
 function compiled(name, text) {
   const parameters = ['module', 'exports', 'require', '__filename', '__dirname', '__default', '__import', '__meta'];
