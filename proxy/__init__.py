@@ -12,6 +12,7 @@ Layers, each of which imports only those below it:
 
     demo                a fake LLM with a page; stands alone
     doctor              tells why an answer does not stream; needs core alone
+    importer            another tool's configuration into ours; needs config alone
 
 The life of a request (`net.handler` tells it in code):
 

@@ -99,9 +99,13 @@ LAYERS = {
     # Pure like core, so that other layers may judge with them.
     **dict.fromkeys(JUDGING, Layer(JUDGING | names("core"), PURE)),
     "proxy.doctor": Layer(names("doctor", "core")),
+    # Reads files of others, and runs one of them in a process of its own: no socket.
+    "proxy.importer": Layer(
+        names("importer", "config", "core"), STANDARD | {"crossplane", "yaml"}, DOING - {"subprocess"}
+    ),
     "proxy.demo": Layer(names("demo"), STANDARD | {"aiohttp"}),
     "proxy.app": Layer(names("app", "config", "core", "edge", "net", "__version__")),
-    "proxy.cli": Layer(names("cli", "config", "app", "demo", "doctor", "edge", "__version__")),
+    "proxy.cli": Layer(names("cli", "config", "app", "demo", "doctor", "edge", "importer", "__version__")),
     "proxy.__main__": Layer(names("cli"), STANDARD),
     "proxy": Layer(frozenset(), PURE),
 }
@@ -239,6 +243,9 @@ def test_every_module_of_core_has_tests_of_its_name() -> None:
         ("proxy/doctor/reading.py", "import time", "time"),
         ("proxy/doctor/probe.py", "from proxy.net import sockets", "proxy.net.sockets"),
         ("proxy/edge/a.py", "from proxy.doctor import live", "proxy.doctor.live"),
+        ("proxy/importer/a.py", "from proxy.net import sockets", "proxy.net.sockets"),
+        ("proxy/importer/a.py", "from proxy.edge import log_lines", "proxy.edge.log_lines"),
+        ("proxy/importer/a.py", "import socket", "socket"),
         ("proxy/demo/a.py", "from proxy.core import errors", "proxy.core.errors"),
         ("proxy/demo/a.py", "import click", "click"),
         ("proxy/__init__.py", "from proxy.app import Running", "proxy.app.Running"),

@@ -1,5 +1,8 @@
 """`streamsafe demo`: a fake LLM, the proxy in front of it, and a page that shows the difference."""
 
+import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,17 +11,27 @@ import click
 from proxy.app import Running
 from proxy.cli import configuration
 from proxy.cli.run import run
+from proxy.config.addresses import Address
 from proxy.config.model import Config
+from proxy.demo import misbehaviour
 from proxy.demo.run import start
 
 
 @click.command(short_help="Show the proxy at work, on a page.")
 @click.option("--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Where the page is.")
-def demo(listen: str) -> None:
+@click.option(
+    "--misbehave",
+    type=click.Choice(list(misbehaviour.KINDS)),
+    help="Instead of all that, an upstream that breaks its streams in this way, for `streamsafe doctor` to look at.",
+)
+def demo(listen: str, misbehave: str | None) -> None:
     """Show the proxy at work: an embedded fake LLM and a page."""
-    configuration.from_options(
+    asked = configuration.from_options(
         {"listen": listen, "admin": "off", "routes": [{"upstream": "http://127.0.0.1:1"}]}
     )  # or exit with 2
+    if misbehave is not None:
+        asyncio.run(_misbehave(misbehave, asked.listen[0]))
+        return
 
     @asynccontextmanager
     async def prepare() -> AsyncIterator[Config]:
@@ -32,3 +45,22 @@ def demo(listen: str) -> None:
 
 def _started(config: Config, running: Running) -> None:
     click.echo(f"The demo is at {running.addresses[0]}/ (Ctrl-C ends it).")
+
+
+async def _misbehave(kind: str, where: Address) -> None:
+    """Runs that upstream until SIGINT or SIGTERM, with no proxy in front, which would mend it."""
+    if where.host is None or where.port is None or not where.is_local:
+        raise click.UsageError("--misbehave: expected --listen HOST:PORT on loopback.")
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        server = await misbehaviour.start(kind, where.host, where.port)
+    except OSError as error:
+        click.echo(f"streamsafe: cannot listen on {where}: {(error.strerror or str(error)).lower()}", err=True)
+        sys.exit(1)
+    port = server.sockets[0].getsockname()[1]
+    url = f"http://{Address(where.host, port)}/"
+    click.echo(f"An upstream that {misbehaviour.KINDS[kind].says} is at {url} (Ctrl-C ends it).")
+    await stopped.wait()
+    server.close()

@@ -21,7 +21,7 @@ from proxy.doctor.report import WIDTH, as_json, print_text
 from proxy.doctor.rules import Diagnosis, Verdict, diagnose
 
 # 2 is wrong usage, as for every command.
-EXIT_CODES: dict[Verdict, int] = {"streams": 0, "cannot_tell": 0, "does_not_stream": 1, "unreachable": 1}
+EXIT_CODES: dict[Verdict, int] = {"streams": 0, "cannot_tell": 0, "unreachable": 1, "does_not_stream": 3}
 
 _HEADER = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*([^\x00-\x1f\x7f]*?)\s*\Z")
 _METHOD = re.compile(r"[A-Za-z]+")
@@ -45,7 +45,7 @@ _ORIGIN = re.compile(r"https?://[^/?#\s@]+|null")
 def doctor(url: str, form: str, timeout: str, insecure: bool, **options: Any) -> None:
     """Ask URL once, watch when its bytes arrive, and say in plain words whether the answer streams and if not, why.
 
-    Exits with 0 if it streams or nothing speaks against it, 1 if it does not or could not be reached.
+    Exits with 0 if it streams or nothing speaks against it, 1 if there is no answer to judge, 3 if it does not stream.
     """
     seconds = parse_duration(timeout)
     if not seconds:

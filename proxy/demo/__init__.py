@@ -3,6 +3,7 @@
     upstream    the fake LLM: every API family on one port, and the page
     middleman   a reverse proxy that compresses and buffers, as many do by accident
     run         both of them on free loopback ports
+    misbehaviour  another upstream, that breaks streams in the ways the doctor knows
 
 How an answer is made, one noun a file:
 

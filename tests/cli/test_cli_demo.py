@@ -1,9 +1,13 @@
 """`streamsafe demo`: one command, one URL, a page and streams that come through the proxy."""
 
+import asyncio
 import signal
+from pathlib import Path
 
 import aiohttp
+import pytest
 
+from .command import run_once
 from .conftest import Serve, Told
 
 
@@ -43,3 +47,20 @@ async def test_the_page_of_the_demo_answers_only_for_names_of_this_machine(
     url = (await command.wait_match(r"^The demo is at (http://[\d.:]+)/"))[1]
     async with session.get(f"{url}/", headers={"Host": "rebound.example"}) as answer:
         assert answer.status == 421
+
+
+async def test_a_misbehaving_upstream_is_what_the_doctor_says_it_is(launch: Serve, tmp_path: Path) -> None:
+    command = launch("demo", "--misbehave", "wrong-type", "--listen", "127.0.0.1:0")
+    url = (await command.wait_match(r"^An upstream that says text/plain is at (http://\S+) \(Ctrl-C ends it\)\.$"))[1]
+    done = await asyncio.to_thread(run_once, tmp_path, "doctor", url)
+    assert done.returncode == 3
+    assert "wrong-media-type" in done.stdout
+    command.signal(signal.SIGTERM)
+    assert await command.wait_end(within_s=5) == 0
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "unix:/tmp/x"])
+def test_it_misbehaves_on_loopback_only(tmp_path: Path, listen: str) -> None:
+    done = run_once(tmp_path, "demo", "--misbehave", "cut", "--listen", listen)
+    assert done.returncode == 2
+    assert "on loopback" in done.stderr

@@ -27,6 +27,10 @@ def test_the_exit_codes_are_those_of_the_command() -> None:
     assert sorted(map(int, codes)) == sorted({*EXIT_CODES.values(), 2})
 
 
+def test_the_exit_codes_can_stand_in_a_build() -> None:
+    assert EXIT_CODES == {"streams": 0, "cannot_tell": 0, "unreachable": 1, "does_not_stream": 3}
+
+
 def test_the_limits_and_blocks_are_those_of_the_rules() -> None:
     (limits,) = [row[2] for row in ROWS if row[0] == "cut-at-limit"]
     assert [int(number) for number in re.findall(r"\d+", limits)] == [cut.after_s for cut in CUTS]
