@@ -126,7 +126,7 @@ class ClientConnection(web.RequestHandler):
             # What aiohttp holds back while reading is paused counts for a while, and is less than this limit.
             self._overhead_bytes += len(data) - (body.total_bytes - taken)
             if self._overhead_bytes > OVERHEAD_BYTES + OVERHEAD_FACTOR * body.total_bytes:
-                body.set_exception(web.RequestPayloadError("too much framing"))
+                self._spoil(body, "too much framing")
                 return
         self._find_fault()
 
@@ -160,7 +160,16 @@ class ClientConnection(web.RequestHandler):
         """
         if self.body is not None and self._messages and not self.body.is_eof():
             self._messages.clear()
-            self.body.set_exception(web.RequestPayloadError("malformed"))
+            self._spoil(self.body, "malformed")
+
+    def _spoil(self, body: StreamReader, why: str) -> None:
+        """Tells whoever reads a body that it will not be whole.
+
+        Twice: a reader that the end of a chunk has just woken waits once more without looking, and would for ever.
+        """
+        fault = web.RequestPayloadError(why)
+        body.set_exception(fault)
+        self._loop.call_soon(body.set_exception, fault)
 
     def tunnel(self, tunnel: Tunnel) -> None:
         """Ends HTTP: gives everything that comes to the tunnel, what came behind the handshake before this returns."""

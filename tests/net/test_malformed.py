@@ -198,3 +198,22 @@ async def test_an_http_1_0_request_without_host_takes_the_route(origin: MakeOrig
     client = await (await proxy(one)).connect()
     client.send(b"GET / HTTP/1.0\r\n\r\n")
     assert (await client.answer()).status == 200
+
+
+@pytest.mark.parametrize("behind", [b"\r\nzz\r\n", b"\r\nzz\r\n\r\n", b"\r\nPOST / HTTP/1.1\r\n", b"\r\nzz", b"X"])
+async def test_a_chunk_that_ends_with_what_is_none_is_refused_at_once(
+    origin: MakeOrigin, proxy: MakeProxy, behind: bytes
+):
+    """MUST. M17, A15. Whoever waits for the body is told, also when the end of the chunk has just woken it."""
+    one = await origin(*[[request]] * 3)
+    proxied = await proxy(one)
+    for number in range(3):
+        client = await proxied.connect()
+        client.methods.append(b"POST")
+        client.send(head(b"POST / HTTP/1.1", b"Host: localhost", b"Transfer-Encoding: chunked") + b"3\r\nabc")
+        connection = await one.connection(number)
+        await connection.until(lambda connection=connection: connection.raw.endswith(b"3\r\nabc\r\n"), "the chunk")
+        client.send(behind)
+        assert (await client.answer()).status == 400
+        assert await client.wait_ended() in ("fin", "reset")
+        await connection.wait_ended()
