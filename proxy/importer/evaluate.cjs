@@ -162,7 +162,11 @@ function exportedNames(text) {
 // TypeScript without its types: by Node itself, or by a compiler of the project.
 function withoutTypes(name, text) {
   const { stripTypeScriptTypes } = require('node:module');
-  if (stripTypeScriptTypes) return stripTypeScriptTypes(text);
+  try {
+    if (stripTypeScriptTypes) return stripTypeScriptTypes(text);
+  } catch {
+    // It cannot do enums and the like; a compiler can.
+  }
   const own = createRequire(name);
   for (const [compiler, run] of [['typescript', byTypescript], ['esbuild', byEsbuild]]) {
     let module;

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from proxy.config.values import parse_duration, write_duration
+from proxy.core.redact import is_secret_name
 from proxy.importer import fields
 from proxy.importer.draft import Draft
 from proxy.importer.options import quiet
@@ -72,13 +73,15 @@ def _fields(draft: Draft, scope: "Scope") -> None:
         elif _DEFAULTS.fullmatch(value) and (name.lower() in fields.OWN | {"host"} or value.startswith("$http_")):
             continue
         elif "$" in value:
-            draft.note("left out", f"proxy_set_header {name} {value}", one["line"])
+            shown = "" if is_secret_name(name) else f" {value}"
+            draft.note("left out", f"proxy_set_header {name}{shown}", one["line"])
         else:
             fields.request_field(draft, name, value, one["line"])
     for one in scope.all("add_header"):
         name, value = one["args"][0], one["args"][1] if len(one["args"]) > 1 else ""
         if "$" in value and value != "$http_origin":
-            draft.note("left out", f"add_header {name} {value}", one["line"])
+            shown = "" if is_secret_name(name) else f" {value}"
+            draft.note("left out", f"add_header {name}{shown}", one["line"])
         elif value:
             fields.response_field(draft, name, value, one["line"], adds=True)
     for one in scope.all("proxy_hide_header"):

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.config.available import NOT_YET
+from proxy.core.redact import target
 from proxy.importer import rewriting
 from proxy.importer.draft import Draft
 
@@ -25,7 +26,9 @@ def carry(draft: Draft, passed: "Directive", location: "Directive", scope: "Scop
         written = match[1]
     match = _PASS.fullmatch(written)
     if match is None or "$" in match[2] or match[2].startswith("unix:"):
-        draft.note("left out", f"proxy_pass {passed['args'][0]}: its target is not known before a request", line)
+        draft.note(
+            "left out", f"proxy_pass {target(passed['args'][0])}: its target is not known before a request", line
+        )
         return
     scheme, name, uri = match[1], match[2], match[3]
     draft.values["upstream"] = _upstream(draft, scheme, name, scope, line)
@@ -40,7 +43,7 @@ def carry(draft: Draft, passed: "Directive", location: "Directive", scope: "Scop
             "to": re.sub(r"\$([0-9])", r"\\\1", uri),
         }
     else:
-        draft.note("left out", f"the path in proxy_pass {passed['args'][0]}", line)
+        draft.note("left out", f"the path in proxy_pass {target(passed['args'][0])}", line)
 
 
 def _resolved(text: str, scope: "Scope") -> str:

@@ -1,6 +1,7 @@
 """Drafts as YAML with comments, in a form that loads: what does not becomes a comment, with the reason."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from proxy.config.load import ConfigError, load_text
 from proxy.importer.draft import NAMES, Draft, Imported, Kind, Note, NotImported
 
 _WIDTH = 118
+_REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")
 _OURS = (8787, 8788)
 _OTHERS = ("127.0.0.1:8797", "127.0.0.1:8798")
 
@@ -47,6 +49,7 @@ class _AnyName(Mapping[str, str]):
 
 def written(found: Imported, name: str) -> Written:
     """The configuration for what was found in the file of this name. Errors: NotImported if no route is left."""
+    name = _one_line(name)
     usable, lost = _sorted_out(found.drafts)
     if not usable:
         reasons = "; ".join(
@@ -69,6 +72,7 @@ def _sorted_out(drafts: list[Draft]) -> tuple[list[Draft], list[Draft]]:
     usable: list[Draft] = []
     lost: list[Draft] = []
     for draft in drafts:
+        draft.values = _escaped(draft.values, draft.secrets)
         _tidy(draft)
         if "upstream" not in draft.values or not {"path", "path_regex"} & draft.values.keys():
             lost.append(draft)
@@ -78,6 +82,17 @@ def _sorted_out(drafts: list[Draft]) -> tuple[list[Draft], list[Draft]]:
         else:
             usable.append(draft)
     return usable, lost
+
+
+def _escaped(value: Any, secrets: set[str]) -> Any:
+    """The value, so that the only references in it are ours: text of the source must not read the environment."""
+    if isinstance(value, dict):
+        return {key: _escaped(one, secrets) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_escaped(one, secrets) for one in value]
+    if not isinstance(value, str):
+        return value
+    return _REFERENCE.sub(lambda match: match[0] if match[1] in secrets else f"${match[0]}", value)
 
 
 def _tidy(draft: Draft) -> None:

@@ -17,12 +17,9 @@ def test_every_fault_is_mentioned() -> None:
 
 def test_every_finding_in_the_table_of_symptoms_is_one_of_the_doctors() -> None:
     table = TEXT.partition("| what one sees |")[2].partition("\n\n")[0]
-    named = {
-        name for row in table.split("\n") for name in re.findall(r"`([a-z0-9.-]+)`", row.rpartition("| ")[0] + row)
-    }
     cells = {name for row in table.split("\n")[2:] for name in re.findall(r"`([a-z0-9.-]+)`", row.split("|")[3])}
+    assert len(cells) > 40
     assert cells <= {rule.id for rule in RULES}
-    assert cells <= named
 
 
 def test_every_recipe_is_linked() -> None:

@@ -182,3 +182,21 @@ def test_a_location_alone_is_enough(tmp_path: Path) -> None:
         tmp_path, "snippet.conf", "location /v1/ { proxy_pass https://api.openai.com; proxy_ssl_server_name on; }"
     )
     assert made.goes_to("/v1/models") == "https://api.openai.com:443/v1/models"
+
+
+def test_secrets_of_fields_and_urls_never_reach_the_output(tmp_path: Path) -> None:
+    key = "sk-live-0123456789"
+    made = carried(
+        tmp_path,
+        "nginx.conf",
+        f"""location /a {{ proxy_pass http://127.0.0.1:1; proxy_set_header X-Api-Key "{key}$arg_x"; }}
+location /b {{ proxy_pass http://user:{key}@$host; }}
+location /c {{ proxy_pass http://user:{key}@127.0.0.1:3; }}
+location /d {{ proxy_pass http://127.0.0.1:4; proxy_set_header X-Api-Key {key}; }}
+""",
+        load_with={"UPSTREAM_X_API_KEY": "sk-other-0123456789"},
+    )
+    assert key not in made.text + made.told
+    assert "X-Api-Key: sk-other-0123456789" in made.sends("/d")
+    assert made.goes_to("/b") == made.goes_to("/c") == "NoRoute"
+    assert made.says("not carried over", "user info")

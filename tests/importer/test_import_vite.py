@@ -171,3 +171,11 @@ def test_what_the_file_prints_does_not_get_among_the_data(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "noise" not in done.stdout + done.stderr
     assert "more" not in done.stdout
+
+
+def test_text_that_looks_like_a_reference_of_ours_stays_text(tmp_path: Path) -> None:
+    """Else a header of theirs would read the environment of ours."""
+    entry = "{ target: 'http://a', headers: { 'X-Template': '${HOME}/x', 'X-Half': '${' } }"
+    made = carried(tmp_path, "vite.config.js", f"export default {{ server: {{ proxy: {{ '/a': {entry} }} }} }}")
+    assert "X-Template: ${HOME}/x" in made.sends("/a")
+    assert "X-Half: ${" in made.sends("/a")
