@@ -121,7 +121,7 @@ class Handler:
         self._ending = True
         self._aftermath.cancel()
         for client in tuple(self.clients):
-            client.abort()
+            client.cut(Draining())
 
     def _begin(self, client: Client, request: web.BaseRequest) -> Exchange:
         if self._draining:
@@ -164,6 +164,7 @@ class Handler:
         clocks.expire = call.fail
         if beat is not None and beat.early:
             early = Early(client, forward, beat, upload, exchange)
+            client.early = early.fail
             life.watch(early)
         try:
             connection, head = await call.open()

@@ -225,7 +225,7 @@ class Relay:
         What a stage holds of an unfinished frame is dropped then, as every parser would drop it; else it still leaves.
         """
         event = None
-        if self._injects and self._forward.route.stream.error_event and error.side == "upstream" and self._watch:
+        if self._injects and self._forward.route.stream.error_event and error.side != "client" and self._watch:
             event = self._watch.error_event()
         rest = event or (self._stage.held() if self._stage is not None else b"")
         if rest:
