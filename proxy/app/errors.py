@@ -3,7 +3,8 @@
 CannotStart
 ├── CannotListen        an address is taken or not ours
 ├── LaxParser           aiohttp came without its C extension
-└── UnusableTlsFile     a certificate or key that the configuration names
+├── UnusableTlsFile     a certificate or key that the configuration names
+└── WorkerFailed        a process of several did not come up, or went while it was asked
 """
 
 import os
@@ -38,3 +39,10 @@ class UnusableTlsFile(CannotStart):
     """A certificate or key that the configuration names cannot be used."""
 
     exit_code = 2
+
+
+class WorkerFailed(CannotStart):
+    """A worker did not come up, or went while it was asked."""
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(f"worker {number}: {what}")

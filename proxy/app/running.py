@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy import __version__
+from proxy.app.admin import open_admin
 from proxy.app.certificates import ServerTls, server_context, upstream_contexts
 from proxy.app.errors import CannotListen, LaxParser
 from proxy.app.listener import Listener
@@ -19,14 +20,14 @@ from proxy.edge.metrics import Metrics
 from proxy.edge.state import LogFigures, Reloads
 from proxy.edge.status import Status
 from proxy.edge.tally import Tally
-from proxy.net.server import PARSES_STRICTLY, refuse_taken
+from proxy.net.server import PARSES_STRICTLY
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams
 from proxy.net.upstream.tls import Contexts
 
 # How long what was aborted at the end of a drain may take to be gone.
 ABORT_S = 5.0
-_ANOTHER_ADMIN = " (that is the admin listener: choose another with --admin HOST:PORT or `admin:`, or switch it off)"
+DRAINING = "draining: the proxy is stopping and takes no new requests"
 # How often a stop looks whether the last bytes have left.
 FLUSH_CHECK_S = 0.02
 
@@ -112,15 +113,11 @@ class Running:
         """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
         assert self.metrics is not None
         assert self.status is not None
-        made = Admin(self, self.metrics, self.status, admin.hosts, admin.token)
         try:
-            if admin.where.path is not None:
-                refuse_taken(admin.where.path)
-            await made.listen(admin.where.host, admin.where.port or 0, admin.where.path)
-        except OSError as error:
+            self._admin = await open_admin(admin, self, self.metrics, self.status)
+        except CannotListen:
             await self.stop(0)
-            raise CannotListen(str(admin.where), error, _ANOTHER_ADMIN) from error
-        self._admin = made
+            raise
 
     async def reload(self, settings: Settings) -> None:
         """Serves new requests by these settings, or, where that cannot be, all by the old ones as before.
@@ -197,6 +194,11 @@ class Running:
         scheme = "https" if self._settings.tls_cert else "http"
         found = [listener.where for listener in self._listening]
         return [str(where) if where.path is not None else f"{scheme}://{where}" for where in found]
+
+    @property
+    def not_ready(self) -> str:
+        """Why no requests are taken; empty if they are."""
+        return DRAINING if self.draining else ""
 
     @property
     def admin_address(self) -> str | None:

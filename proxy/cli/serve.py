@@ -10,6 +10,7 @@ import click
 
 from proxy.cli import configuration
 from proxy.cli.run import ready, run, told
+from proxy.cli.run_workers import run_workers, workers
 from proxy.config.presets import PRESETS
 from proxy.config.source import Source
 
@@ -55,7 +56,10 @@ def serve(upstream: str | None, file: str | None, watch: bool, **options: Any) -
             raise click.UsageError("Say where to: UPSTREAM (a URL), --preset or --config. See --help.")
         source = Source({**overrides, "routes": [_route(upstream, options)]})
     written, config = configuration.written(source)
-    run(lambda: ready(config), told, (source, written), watch)
+    if workers(config) > 1:
+        run_workers(config, source, written, watch)
+    else:
+        run(lambda: ready(config), told, (source, written), watch)
 
 
 def _top_level(options: dict[str, Any]) -> dict[str, Any]:

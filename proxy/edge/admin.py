@@ -56,11 +56,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Readiness(Protocol):
-    """Who knows whether the proxy is stopping."""
+    """Who knows whether requests are taken."""
 
     @property
-    def draining(self) -> bool:
-        """Whether it is."""
+    def not_ready(self) -> str:
+        """Why they are not, in a sentence without a secret; empty if they are."""
 
 
 class MetricsPage(Protocol):
@@ -169,8 +169,8 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.StreamResponse:
-        if self._state.draining:
-            return web.Response(status=503, text="draining: the proxy is stopping and takes no new requests\n")
+        if self._state.not_ready:
+            return web.Response(status=503, text=f"{self._state.not_ready}\n")
         return web.Response(text="ready\n")
 
     async def _metrics_page(self, request: web.Request) -> web.StreamResponse:

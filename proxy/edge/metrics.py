@@ -45,6 +45,10 @@ class Metrics(Collector):
         encoder, media_type = choose_encoder(accept)
         return encoder(self._registry), media_type
 
+    def families(self) -> list[Metric]:
+        """Everything, those of the process included."""
+        return list(self._registry.collect())
+
     def collect(self) -> Iterator[Metric]:
         """Every family, now."""
         routes = self._tally.routes
@@ -89,10 +93,15 @@ class Metrics(Collector):
         )
         yield reload_counts(self._state.reloads)
         yield from worker_counts(1, 0)
-        yield GaugeMetricFamily("streamsafe_ready", "1 while new requests are taken.", not self._state.draining)
+        yield readiness(not self._state.draining)
         info = GaugeMetricFamily("streamsafe_build_info", "What runs; always 1.", labels=["version", "python", "loop"])
         info.add_metric([self._version, platform.python_version(), self._loop], 1)
         yield info
+
+
+def readiness(ready: bool) -> Metric:
+    """Whether new requests are taken."""
+    return GaugeMetricFamily("streamsafe_ready", "1 while new requests are taken.", ready)
 
 
 def reload_counts(reloads: Reloads) -> Metric:
