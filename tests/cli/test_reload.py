@@ -298,3 +298,41 @@ async def test_watch_does_not_reload_for_the_same_content(
     write(file, echo.url, "/new/")
     await reloaded(command)
     assert len(await command.wait_lines("reload", 1)) == 1
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_nobody_is_refused_while_several_workers_reload(
+    launch: Serve, echo: Echo, tmp_path: Path, unused_tcp_port: int, loop: str
+) -> None:
+    """MUST. A client that connects all the time, and then one more reload, a crash and a stop, on both loops."""
+    kept = f"listen: 127.0.0.1:{unused_tcp_port}\nadmin: 127.0.0.1:0\nworkers: 2"
+    file = write(tmp_path / "a.yaml", echo.url, more=kept)
+    hidden = {}
+    if loop == "asyncio":
+        (tmp_path / "no-uvloop").mkdir()
+        (tmp_path / "no-uvloop" / "uvloop.py").write_text("raise ImportError")
+        hidden = {"PYTHONPATH": str(tmp_path / "no-uvloop")}
+    command = launch("serve", "-c", str(file), environ=hidden)
+    url, stop = await command.wait_url(), asyncio.Event()
+    async with aiohttp.ClientSession() as session:
+        assert value(await scrape(session, await wait_admin(command)), "streamsafe_build_info", loop=loop) == 1
+    knocking = [asyncio.create_task(_knock(url, stop)) for _ in range(4)]
+    for number in range(1, 11):
+        write(file, echo.url, more=f"{kept}\ndrain: {number}s")
+        command.signal(signal.SIGHUP)
+        await reloaded(command, number)
+    stop.set()
+    statuses = [status for one in await asyncio.gather(*knocking) for status in one]
+    assert len(statuses) > 40
+    assert set(statuses) == {200}
+    command.signal(signal.SIGTERM)
+    assert await command.wait_end() == 0
+
+
+async def _knock(url: str, stop: asyncio.Event) -> list[int]:
+    """Statuses of requests, each on a connection of its own."""
+    found = []
+    while not stop.is_set():
+        async with aiohttp.ClientSession() as fresh:
+            found.append(await status_of(fresh, url))
+    return found

@@ -39,6 +39,8 @@ class Worker:
         self._logs: Logs | None = None
         self._change: Change | None = None
         self._stopping: asyncio.Task[int] | None = None
+        self._changing = asyncio.Lock()
+        """What is asked of a change waits for what was asked before."""
 
     async def live(self, channel: socket.socket, hatch: socket.socket) -> None:
         """Answers until it is stopped, or its supervisor gone."""
@@ -58,13 +60,9 @@ class Worker:
 
     async def _told(self, what: str, running: Running, asked: Message, sockets: list[socket.socket]) -> Message:
         match what:
-            case "prepare":
-                return await self._prepare(running, asked, sockets)
-            case "commit" | "discard":
-                change, self._change = self._change, None
-                if change is not None:
-                    (running.commit if what == "commit" else running.discard)(change)
-                return {"addresses": running.addresses}
+            case "prepare" | "commit" | "discard":
+                async with self._changing:
+                    return await self._changed(what, running, asked, sockets)
             case "load":
                 count, age_s = await running.under_way()
                 return {"open": count, "age_s": age_s}
@@ -92,6 +90,16 @@ class Worker:
             return _failure(error, sockets)
         calm_collector()
         return {"addresses": self._running.addresses}
+
+    async def _changed(self, what: str, running: Running, asked: Message, sockets: list[socket.socket]) -> Message:
+        change, self._change = self._change, None
+        if what == "commit" and change is not None:
+            running.commit(change)
+        elif change is not None:
+            running.discard(change)
+        if what == "prepare":
+            return await self._prepare(running, asked, sockets)
+        return {"addresses": running.addresses}
 
     async def _prepare(self, running: Running, asked: Message, sockets: list[socket.socket]) -> Message:
         try:
