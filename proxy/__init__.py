@@ -6,7 +6,7 @@ a *head* is a start line with its fields; a *stream* is a response that arrives 
 Layers, each of which imports only those below it:
 
     cli                 commands: arguments, exit codes, printing
-    app                 settings into a proxy that listens, with the observers it is given
+    app                 settings into a proxy that listens and can be changed while it does, in one process or several
     config  net  edge   what may be written │ sockets │ observers: logs
     core                pure decisions, no sockets, no clock
 

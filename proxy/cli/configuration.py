@@ -10,12 +10,22 @@ import click
 
 from proxy.config.load import COMMAND_LINE, ConfigError, Message, from_values, load_file
 from proxy.config.model import Config
+from proxy.config.source import Source, Written
 
 
 def from_file(path: str, overrides: Mapping[str, Any]) -> Config:
     """The configuration in a file, with top-level keys from the command line above it."""
     try:
         return load_file(Path(path), os.environ, overrides)
+    except ConfigError as error:
+        _refuse(error)
+
+
+def written(source: Source) -> tuple[Written, Config]:
+    """What a source says now, and what that comes to."""
+    try:
+        found = source.read()
+        return found, found.config(os.environ)
     except ConfigError as error:
         _refuse(error)
 

@@ -3,13 +3,16 @@
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from proxy.cli import configuration
 from proxy.cli.run import ready, run, told
+from proxy.cli.run_workers import run_workers, workers
 from proxy.config.presets import PRESETS
+from proxy.config.source import Source
 
 _HEADER = re.compile(r"\s*([^:\s]+)\s*:\s*(.*?)\s*\Z", re.DOTALL)
 
@@ -30,14 +33,14 @@ _HEADER = re.compile(r"\s*([^:\s]+)\s*:\s*(.*?)\s*\Z", re.DOTALL)
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Provider: where it is and how its key is sent.")
 @click.option("--api-key", metavar="env:NAME|@FILE", help="Where the key to send upstream is.")
 @click.option("--strip-prefix", metavar="/PATH", help="Serve below this path, which is taken off.")
-@click.option("--workers", metavar="N", help="Processes; only 1 so far.")
-@click.option("--watch", is_flag=True, help="Reload when the file changes; not available yet.")
+@click.option(
+    "--workers", metavar="N", help="Processes that share the listeners, or auto: one for each core.  [default: 1]"
+)
+@click.option("--watch", is_flag=True, help="Reload when the configuration file changes, as SIGHUP does.")
 @click.option("--log", "log_format", type=click.Choice(["text", "json"]), help="Form of the log lines on stderr.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged.")
 def serve(upstream: str | None, file: str | None, watch: bool, **options: Any) -> None:
     """Run the proxy, for UPSTREAM (a URL) or with the routes of a configuration file."""
-    if watch:
-        raise click.UsageError("--watch is not available yet: restart the proxy after a change.")
     overrides = _top_level(options)
     if file is not None:
         for name in ("cors", "header", "preset", "api_key", "strip_prefix"):
@@ -45,12 +48,18 @@ def serve(upstream: str | None, file: str | None, watch: bool, **options: Any) -
                 raise click.UsageError(f"--{name.replace('_', '-')} goes with UPSTREAM; with --config write it there.")
         if upstream is not None:
             raise click.UsageError("Give either UPSTREAM or --config.")
-        config = configuration.from_file(file, overrides)
+        source = Source(overrides, Path(file))
     else:
+        if watch:
+            raise click.UsageError("--watch goes with --config: options do not change.")
         if upstream is None and options["preset"] is None:
             raise click.UsageError("Say where to: UPSTREAM (a URL), --preset or --config. See --help.")
-        config = configuration.from_options({**overrides, "routes": [_route(upstream, options)]})
-    run(lambda: ready(config), told)
+        source = Source({**overrides, "routes": [_route(upstream, options)]})
+    written, config = configuration.written(source)
+    if workers(config) > 1:
+        run_workers(config, source, written, watch)
+    else:
+        run(lambda: ready(config), told, (source, written), watch)
 
 
 def _top_level(options: dict[str, Any]) -> dict[str, Any]:

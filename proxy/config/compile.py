@@ -61,16 +61,21 @@ class Settings:
     """None: nothing is counted and nothing told."""
 
 
-def compiled(config: Config) -> Settings:
-    """The settings of a loaded configuration. The instance's name is made up here if it has none."""
-    instance = (config.name or f"streamsafe-{secrets.token_hex(3)}").encode("ascii")
+def instance_name(config: Config) -> str:
+    """What the instance calls itself: made up if it has no name, for all its processes and until its end."""
+    return config.name or f"streamsafe-{secrets.token_hex(3)}"
+
+
+def compiled(config: Config, instance: str | None = None) -> Settings:
+    """The settings of a loaded configuration, for an instance of that name."""
+    called = (instance or instance_name(config)).encode("ascii")
     ordered = routes.ordered(compiled_route(route) for route in config.routes)
     trusted = Trusted(
         tuple(network for network in config.trusted_proxies if network != "unix"), "unix" in config.trusted_proxies
     )
     tokens = guard.tokens([token.reveal().encode("ascii") for token in config.clients.tokens])
     sites = tuple(
-        Site(where, Proxy(instance, ordered, _hosts(config, where), trusted, tokens)) for where in config.listen
+        Site(where, Proxy(called, ordered, _hosts(config, where), trusted, tokens)) for where in config.listen
     )
     tls = config.tls
     return Settings(

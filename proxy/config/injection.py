@@ -5,7 +5,7 @@ served to everybody. Also where the secrets of a configuration are gathered, so 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import unquote
 
 from proxy.config.model import Config, Route
@@ -67,15 +67,15 @@ def beside_key_in_written(route: Mapping[str, object]) -> bool:
     return headers or any(map(in_url, urls))
 
 
-def hide(config: Config) -> Callable[[str], str]:
-    """A function that takes every secret of the configuration out of a log text, which stays ASCII.
+def hiding(known: Iterable[str]) -> Callable[[str], str]:
+    """A function that takes these secrets out of a log text, which stays ASCII.
 
     Shorter ones are words that somebody had to put there (`ollama` wants a key and reads none), and lines have words.
     """
-    return Redactor([secret for secret in _secrets(config) if len(secret) >= _SHORTEST_HIDDEN], plain=True).text
+    return Redactor([secret for secret in known if len(secret) >= _SHORTEST_HIDDEN], plain=True).text
 
 
-def _secrets(config: Config) -> Iterator[str]:
+def secrets(config: Config) -> Iterator[str]:
     """Every secret that was written, and what came out of the variables and files that look like one."""
     keys = [config.admin_token, *config.clients.tokens, *(route.api_key for route in config.routes)]
     yield from (key.reveal() for key in keys if key is not None)

@@ -21,7 +21,7 @@ from proxy.config.model import Config
 from proxy.config.route import Route, RouteSettings
 from proxy.config.section import Section, section_in
 
-__all__ = ["ConfigError", "Message", "from_values", "load_file", "load_text"]
+__all__ = ["ConfigError", "Message", "from_values", "load_file", "load_text", "read_text"]
 
 COMMAND_LINE = "command line"
 _MOST_BYTES = 4 * 1024 * 1024
@@ -33,6 +33,11 @@ def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, An
 
     Errors: ConfigError with everything that is wrong.
     """
+    return load_text(read_text(path), str(path), environ, overrides)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Errors: ConfigError where it cannot be read, is far too large or not UTF-8."""
     try:
         with open(path, "rb") as file:
             content = file.read(_MOST_BYTES + 1)
@@ -42,11 +47,10 @@ def load_file(path: Path, environ: Mapping[str, str], overrides: Mapping[str, An
     if len(content) > _MOST_BYTES:
         raise unreadable(path, f"expected at most {_MOST_BYTES // 1024**2} MiB, found more")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise unreadable(path, f"expected UTF-8, found something else in line {line}") from None
-    return load_text(text, str(path), environ, overrides)
 
 
 def load_text(text: str, name: str, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Config:

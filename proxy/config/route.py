@@ -151,7 +151,7 @@ class Limits(Section):
     concurrent: CountLimit = Field(
         default=None,
         description="Exchanges open at once on this route, streams and tunnels included; one more is answered 503 with "
-        "`Retry-After`.",
+        "`Retry-After`. Each worker counts its own.",
     )
     request_head: Size = Field(default=32 * 1024, description="The largest request head; a larger one is answered 431.")
     response_head: Size = Field(

@@ -9,14 +9,12 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.guard import Hosts
-from proxy.edge.metrics import Metrics
-from proxy.edge.state import State
-from proxy.edge.status import Status
 
 _KEEP_ALIVE_S = 75.0
 # How long a page that is being sent may keep a stop.
@@ -57,10 +55,34 @@ log.addFilter(_shortened)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Admin:
-    """The pages of one process. `hosts` None is no Host check, `token` None is none needed."""
+class Readiness(Protocol):
+    """Who knows whether requests are taken."""
 
-    def __init__(self, state: State, metrics: Metrics, status: Status, hosts: Hosts | None, token: str | None) -> None:
+    @property
+    def not_ready(self) -> str:
+        """Why they are not, in a sentence without a secret; empty if they are."""
+
+
+class MetricsPage(Protocol):
+    """Who has the figures, of one process or of several."""
+
+    async def page(self, accept: str) -> tuple[bytes, str]:
+        """Everything in the text form that is asked for, and its media type."""
+
+
+class StatusPage(Protocol):
+    """Who has the state, of one process or of several."""
+
+    async def document(self) -> dict[str, Any]:
+        """What /status says."""
+
+
+class Admin:
+    """The pages of one proxy. `hosts` None is no Host check, `token` None is none needed."""
+
+    def __init__(
+        self, state: Readiness, metrics: MetricsPage, status: StatusPage, hosts: Hosts | None, token: str | None
+    ) -> None:
         self._state = state
         self._metrics = metrics
         self._status = status
@@ -98,9 +120,12 @@ class Admin:
             name = f"[{host}]" if ":" in (host or "") else host
             self.address = f"http://{name}:{self._runner.addresses[0][1]}"
 
+    def admit(self, hosts: Hosts | None, token: str | None) -> None:
+        """Admits others from now on."""
+        self._hosts, self._token = hosts, token
+
     async def close(self) -> None:
-        """Ends the listener and what is measured for it."""
-        self._metrics.close()
+        """Ends the listener."""
         await self._runner.cleanup()
 
     @web.middleware
@@ -144,16 +169,17 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.StreamResponse:
-        if self._state.draining:
-            return web.Response(status=503, text="draining: the proxy is stopping and takes no new requests\n")
+        if self._state.not_ready:
+            return web.Response(status=503, text=f"{self._state.not_ready}\n")
         return web.Response(text="ready\n")
 
     async def _metrics_page(self, request: web.Request) -> web.StreamResponse:
-        body, media_type = self._metrics.page(request.headers.get("Accept", ""))
+        body, media_type = await self._metrics.page(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": media_type})
 
     async def _status_page(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(text=json.dumps(self._status.document(), indent=2) + "\n", content_type="application/json")
+        document = await self._status.document()
+        return web.Response(text=json.dumps(document, indent=2) + "\n", content_type="application/json")
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
         rows = [f'<dt><a href="{path}">{path}</a></dt><dd>{text}</dd>' for path, text in _PAGES.items()]

@@ -29,7 +29,7 @@ class Descriptor:
         left = memoryview(text.encode("utf-8", "backslashreplace"))
         while left:
             try:
-                left = left[os.write(self._number, left) :]
+                left = left[os.write(self._number, left[: _whole_lines(left)]) :]
             except BlockingIOError:
                 poller = select.poll()
                 poller.register(self._number, select.POLLOUT)
@@ -38,6 +38,13 @@ class Descriptor:
 
     def flush(self) -> None:
         """Nothing: there is no buffer."""
+
+
+def _whole_lines(data: memoryview) -> int:
+    """How many bytes of lines a pipe takes at once, so that processes which share one cut none of each other's."""
+    if len(data) <= select.PIPE_BUF:
+        return len(data)
+    return (bytes(data[: select.PIPE_BUF]).rfind(b"\n") + 1) or len(data)
 
 
 class LogSink:

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from proxy.edge.loop_lag import LoopLag
-from proxy.edge.state import LogFigures, State
+from proxy.edge.state import LogFigures, Reloads, State
 from proxy.edge.tally import Histogram, OfRoute, Tally
 
 LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -40,10 +40,14 @@ class Metrics(Collector):
         """Samples no more."""
         self._sampler.close()
 
-    def page(self, accept: str) -> tuple[bytes, str]:
+    async def page(self, accept: str) -> tuple[bytes, str]:
         """Everything in the text form that is asked for, and its media type."""
         encoder, media_type = choose_encoder(accept)
         return encoder(self._registry), media_type
+
+    def families(self) -> list[Metric]:
+        """Everything, those of the process included."""
+        return list(self._registry.collect())
 
     def collect(self) -> Iterator[Metric]:
         """Every family, now."""
@@ -90,10 +94,31 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "streamsafe_observer_failures", "Faults in what watches exchanges.", self._state.observer_failures
         )
-        yield GaugeMetricFamily("streamsafe_ready", "1 while new requests are taken.", not self._state.draining)
+        yield reload_counts(self._state.reloads)
+        yield from worker_counts(1, 0)
+        yield readiness(not self._state.draining)
         info = GaugeMetricFamily("streamsafe_build_info", "What runs; always 1.", labels=["version", "python", "loop"])
         info.add_metric([self._version, platform.python_version(), self._loop], 1)
         yield info
+
+
+def readiness(ready: bool) -> Metric:
+    """Whether new requests are taken."""
+    return GaugeMetricFamily("streamsafe_ready", "1 while new requests are taken.", ready)
+
+
+def reload_counts(reloads: Reloads) -> Metric:
+    """How often the configuration was asked to change."""
+    family = CounterMetricFamily("streamsafe_reloads", "Changes of the configuration.", labels=["result"])
+    family.add_metric(["done"], reloads.done)
+    family.add_metric(["refused"], reloads.refused)
+    return family
+
+
+def worker_counts(running: int, restarts: int) -> Iterator[Metric]:
+    """The processes that serve; a proxy without a supervisor is one, which nobody starts again."""
+    yield GaugeMetricFamily("streamsafe_workers", "Processes that serve.", running)
+    yield CounterMetricFamily("streamsafe_worker_restarts", "Processes that ended and were started again.", restarts)
 
 
 def _ended(routes: dict[str, OfRoute]) -> Iterator[Metric]:

@@ -1,8 +1,20 @@
 """What pages and metrics may ask of the running proxy and of its log; `app` and the log sink answer."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.core.exchange import Exchange
+
+
+@dataclass(slots=True)
+class Reloads:
+    """How often the configuration was asked to change while the proxy ran."""
+
+    done: int = 0
+    refused: int = 0
+    """Those that left the old configuration in force."""
+    last: float | None = None
+    """When the one in force was taken, in seconds of wall-clock time; None: at the start."""
 
 
 class State(Protocol):
@@ -23,6 +35,10 @@ class State(Protocol):
     @property
     def observer_failures(self) -> int:
         """How often an observer failed."""
+
+    @property
+    def reloads(self) -> Reloads:
+        """How often the configuration changed."""
 
     def open(self) -> list[Exchange]:
         """The exchanges that have not ended."""

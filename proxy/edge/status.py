@@ -7,7 +7,7 @@ from typing import Any
 from proxy.core import redact
 from proxy.core.exchange import Exchange
 from proxy.edge.log_lines import timestamp
-from proxy.edge.state import LogFigures, State
+from proxy.edge.state import LogFigures, Reloads, State
 from proxy.edge.tally import OfRoute, Tally
 
 # How many of the open exchanges are listed, the oldest first.
@@ -20,14 +20,14 @@ class Status:
     def __init__(
         self, routes: dict[str, str], tally: Tally, state: State, log: LogFigures | None, version: str
     ) -> None:
-        self._routes = routes
+        self.routes = routes
         self._tally = tally
         self._state = state
         self._log = log
         self._version = version
         self._started = time.time(), time.monotonic()
 
-    def document(self) -> dict[str, Any]:
+    async def document(self) -> dict[str, Any]:
         """What /status says. Times in seconds; nothing of it is secret but what paths tell."""
         now, exchanges = time.monotonic(), self._state.open()
         log = self._log
@@ -37,11 +37,12 @@ class Status:
             "started": timestamp(self._started[0]),
             "uptime_s": round(now - self._started[1], 1),
             "ready": not self._state.draining,
+            "reloads": reloads(self._state.reloads),
             "listeners": self._state.addresses,
             "connections": self._state.connections,
             "log": {"lines": log.lines, "dropped": log.lost_lines} if log else None,
             "routes": [
-                _route(name, upstream, self._tally.routes[name], exchanges) for name, upstream in self._routes.items()
+                _route(name, upstream, self._tally.routes[name], exchanges) for name, upstream in self.routes.items()
             ],
             "unrouted": sum(self._tally.routes[""].outcomes.values()) if "" in self._tally.routes else 0,
             "upstreams": [
@@ -55,6 +56,15 @@ class Status:
             ],
             "open": [_open(one, now) for one in sorted(exchanges, key=lambda one: one.started)[:LISTED]],
         }
+
+
+def reloads(counted: Reloads) -> dict[str, Any]:
+    """What /status says of them."""
+    return {
+        "done": counted.done,
+        "refused": counted.refused,
+        "last": None if counted.last is None else timestamp(counted.last),
+    }
 
 
 def _route(name: str, upstream: str, counted: OfRoute, exchanges: list[Exchange]) -> dict[str, Any]:

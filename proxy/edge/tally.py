@@ -90,9 +90,16 @@ class Tally:
     """An observer that adds up. `routes` are the names of the routes and of their upstreams, which begin with zero."""
 
     def __init__(self, routes: Mapping[str, str]) -> None:
-        self.routes = {name: OfRoute() for name in routes}
+        self.routes: dict[str, OfRoute] = {}
         """By name; an exchange that reached no route is counted under the empty one."""
-        self.upstreams = {upstream: OfUpstream() for upstream in routes.values()}
+        self.upstreams: dict[str, OfUpstream] = {}
+        self.know(routes)
+
+    def know(self, routes: Mapping[str, str]) -> None:
+        """These are the routes from now on. What was counted of others stays: a counter never goes back."""
+        for name, upstream in routes.items():
+            self.routes.setdefault(name, OfRoute())
+            self.upstreams.setdefault(upstream, OfUpstream())
 
     def ended(self, exchange: Exchange) -> None:
         """Adds an exchange."""

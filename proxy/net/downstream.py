@@ -176,6 +176,7 @@ class Client:
         "_transport",
         "body",
         "connection",
+        "early",
         "echoes_request_id",
         "exchange",
         "head",
@@ -196,6 +197,8 @@ class Client:
         self.trace = named(request)
         """The names of the request, for the upstream and the log."""
         self.echoes_request_id = True
+        self.early: Callable[[ProxyError], None] | None = None
+        """Says in the stream what went wrong, where one may have begun before the upstream's answer."""
         self.connection.serve(self.body)
         self._transport = self.connection.transport
         self._ends_by_close = self._lingers = self._switched = False
@@ -286,6 +289,15 @@ class Client:
         sink.finish(b"" if self.head.method == b"HEAD" else answers.error_body(error, route))
         if malformed or self.body.exception() is not None:
             self._lingers = True  # aiohttp waits only for the rest of a body that it can read
+
+    def cut(self, error: ProxyError) -> None:
+        """Ends the exchange from outside; a stream that has begun ends as its route says that broken ones do."""
+        under_way = self.connection.relay
+        if under_way is not None:
+            under_way.expire(error)
+        elif self.early is not None:
+            self.early(error)
+        self.abort()
 
     def abort(self, at_once: bool = False) -> None:
         """Ends the connection so that the client can tell that the body is incomplete.

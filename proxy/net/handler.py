@@ -34,12 +34,10 @@ log = logging.getLogger("proxy")
 
 
 class Handler:
-    """Serves the requests of one listener with one configuration."""
+    """Serves the requests of one listener, each by the configuration that is in force when it comes."""
 
     def __init__(self, proxy: Proxy, upstreams: Upstreams, tap: Tap) -> None:
-        self._proxy = proxy
-        self._planner = Planner(proxy)
-        self._trusts_peers = proxy.trusted != NOBODY
+        self.serve(proxy)
         self._upstreams = upstreams
         self._tap = tap
         self._aftermath = Aftermath(self._end)
@@ -47,10 +45,16 @@ class Handler:
         """Requests being served."""
         self._draining = False
         self._ending = False
+        self._quiet: asyncio.Event | None = None
+
+    def serve(self, proxy: Proxy) -> None:
+        """Decides requests by this configuration from now on; what has been decided stays."""
+        self._proxy = proxy
+        self._planner = Planner(proxy)
+        self._trusts_peers = proxy.trusted != NOBODY
         limits = [route.timeouts.client_write for route in proxy.routes]
         self._tail_s = None if None in limits else max([limit for limit in limits if limit is not None], default=60.0)
         """How long a client may leave the last bytes of an answer lying: the longest `client_write` of any route."""
-        self._quiet: asyncio.Event | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request; aiohttp calls this in a task of its own, and cancels it when the client has gone."""
@@ -121,7 +125,7 @@ class Handler:
         self._ending = True
         self._aftermath.cancel()
         for client in tuple(self.clients):
-            client.abort()
+            client.cut(Draining())
 
     def _begin(self, client: Client, request: web.BaseRequest) -> Exchange:
         if self._draining:
@@ -164,6 +168,7 @@ class Handler:
         clocks.expire = call.fail
         if beat is not None and beat.early and client.head.method != b"HEAD" and not forward.tunnel:
             early = Early(client, forward, beat, upload, exchange)
+            client.early = early.fail
             life.watch(early)
         try:
             connection, head = await call.open()

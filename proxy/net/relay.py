@@ -233,7 +233,7 @@ class Relay:
         stage = self._stage
         was_all = stage is None or self._let_go(stage)
         event = None
-        if self._injects and self._forward.route.stream.error_event and error.side == "upstream" and self._watch:
+        if self._injects and self._forward.route.stream.error_event and error.side != "client" and self._watch:
             event = self._watch.error_event()
         rest = event or (stage.held() if stage is not None and was_all else b"")
         if rest:

@@ -8,7 +8,7 @@ the other direction stays open. Source: RFC 9110 section 7.8, RFC 6455 section 5
 import asyncio
 import time
 
-from proxy.core.errors import TunnelIdle
+from proxy.core.errors import ProxyError, TunnelIdle
 from proxy.core.exchange import Exchange
 from proxy.net.deadlines import Sweeper
 from proxy.net.downstream import FLUSH_S, Client
@@ -65,8 +65,12 @@ class Tunnel:
     def check(self, now: float) -> None:
         """Ends a tunnel in which nothing moves; called by the sweeper."""
         if self._idle_s is not None and now - self._last > self._idle_s:
-            self._exchange.failed(TunnelIdle())
-            self._finish()
+            self.expire(TunnelIdle())
+
+    def expire(self, error: ProxyError) -> None:
+        """Its time is over: both sides get what is written and are closed."""
+        self._exchange.failed(error)
+        self._finish()
 
     # The client's side.
 

@@ -53,8 +53,11 @@ class Subject:
 
 
 def pinned_to(role: str) -> Callable[[], None] | None:
-    """What makes a new process stay on the core of the `proxy` or of the `load`; None where that is not possible."""
-    if not PINNED:
+    """What makes a new process stay on the core of the `proxy` or of the `load`; None where that is not possible.
+
+    `any` is every core.
+    """
+    if not PINNED or role == "any":
         return None
     cores = {_CORES[0] if role == "proxy" else _CORES[-1]}
     return lambda: os.sched_setaffinity(0, cores)
@@ -96,14 +99,16 @@ def origin(log: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def started(name: str, command: Callable[[int], list[str]], origin_port: int, log: Path) -> Iterator[Subject]:
+def started(
+    name: str, command: Callable[[int], list[str]], origin_port: int, log: Path, role: str = "proxy"
+) -> Iterator[Subject]:
     """Runs a proxy, its output going to `log`. `command` is told its port. Errors: Spoiled, if it never listens."""
     port = free_port()
     words = command(port)
     at = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            words, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, preexec_fn=pinned_to("proxy")
+            words, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, preexec_fn=pinned_to(role)
         )
     pids = [process.pid]
     try:

@@ -100,8 +100,7 @@ def test_bad_yaml_is_one_line_with_its_place(tmp_path: Path, command: str) -> No
     ("arguments", "said"),
     [
         ([], "Say where to: UPSTREAM (a URL), --preset or --config. See --help."),
-        (["--watch", UPSTREAM], "--watch is not available yet: restart the proxy after a change."),
-        (["--watch", "-c", "proxy.yaml"], "--watch is not available yet: restart the proxy after a change."),
+        (["--watch", UPSTREAM], "--watch goes with --config: options do not change."),
         (["-c", "proxy.yaml", UPSTREAM], "Give either UPSTREAM or --config."),
         (["-c", "proxy.yaml", "--cors", "*"], "--cors goes with UPSTREAM; with --config write it there."),
         (["-c", "proxy.yaml", "--header", "a: b"], "--header goes with UPSTREAM; with --config write it there."),

@@ -47,7 +47,7 @@ async def test_an_open_stream_goes_on_to_its_end_while_new_connections_are_refus
     reading = asyncio.ensure_future(told.read(session, url, pace=20, tokens=40))
     await told.wait_token()
     command.signal(number)
-    await command.wait_match(r'message="stopping: up to 30 s for what is open \(1\)"')
+    await command.wait_match(r'message="stopping: up to 30 s for what is open \(1\), the oldest for \d+\.\d s"')
     await wait_refused(url)
     assert len(told.tokens) < 20, "too slow a machine to tell whether the stream was still open"
     await reading
@@ -110,7 +110,7 @@ async def test_a_stop_waits_no_longer_than_drain(
     assert clock() - signalled > 0.45
     await reading
     assert not told.is_whole
-    await command.wait_match(r"stopping: up to 0\.5 s for what is open \(1\)")
+    await command.wait_match(r"stopping: up to 0\.5 s for what is open \(1\), the oldest for \d+\.\d s")
 
 
 async def test_an_upstream_is_told_when_its_stream_is_cut(

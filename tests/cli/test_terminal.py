@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import aiohttp
 import pytest
@@ -81,3 +82,36 @@ async def test_no_color_leaves_the_columns(echo: Echo, tmp_path: Path, started: 
 async def test_json_stays_json(echo: Echo, tmp_path: Path, started: list[OnTerminal]) -> None:
     started.append(OnTerminal(tmp_path, echo.url, "--log", "json", TERM="xterm"))
     assert (await shown(started[0])).startswith('{"time": ')
+
+
+def test_a_terminal_that_is_closed_ends_the_proxy(tmp_path: Path) -> None:
+    """That is a SIGHUP like one for a reload, but nobody is left who could want it."""
+    terminal, theirs = pty.openpty()
+    words = [*COMMAND, "serve", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--admin", "off"]
+    process = subprocess.Popen(
+        # The leader of a new session gets the first terminal that it opens as its own.
+        ["/bin/sh", "-c", 'exec 0<"$0"; exec "$@"', os.ttyname(theirs), *words],
+        env=environment(tmp_path, {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    said = process.stderr
+    os.close(theirs)
+    try:
+        _read_to(said, b"goes to")
+        process.send_signal(signal.SIGHUP)
+        _read_to(said, b"reloaded")
+        os.close(terminal)
+        _read_to(said, b"stopped")
+        assert process.wait(WAIT_LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        said.close()
+
+
+def _read_to(said: IO[bytes], word: bytes) -> None:
+    """Returns with the line that has this word. Errors: AssertionError if none has."""
+    assert any(word in line for line in iter(said.readline, b"")), f"ended without {word!r}"

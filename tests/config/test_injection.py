@@ -213,7 +213,7 @@ routes:
             "WORD": "word-0123456789ab",
         },
     )
-    hide = injection.hide(config)
+    hide = injection.hiding(injection.secrets(config))
     for secret in (KEY, ENVIRON["PROXY_TOKEN"], "team-0123456789ab", "url-0123456789ab", "cookie-0123456789"):
         assert secret not in hide(f"a {secret} b")
     assert "literal-0123456789" not in hide("literal-0123456789")

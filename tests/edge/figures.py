@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.core.dialects import Usage
 from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.metrics import Metrics
+from proxy.edge.state import Reloads
 from proxy.edge.tally import Tally
 
 
@@ -19,6 +20,7 @@ class Fixed:
     draining = False
     connections = 3
     observer_failures = 0
+    reloads = Reloads()
     lines, lost_lines = 7, 2
 
     def __init__(self, *exchanges: Exchange) -> None:
@@ -64,7 +66,7 @@ async def _page() -> str:
     state: Any = Fixed(exchange())
     metrics = Metrics(tally, state, state, "0")
     try:
-        return metrics.page("")[0].decode()
+        return (await metrics.page(""))[0].decode()
     finally:
         metrics.close()
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from proxy.core.streams import Heartbeat
 from proxy.net import downstream
 
 from .client import connect
@@ -171,3 +172,44 @@ async def test_a_stalled_client_does_not_hold_up_the_end_of_the_drain(
     client.pause()
     assert await asyncio.wait_for(proxied.stop(0.1), 3) == 1
     client.transport.abort()
+
+
+async def test_a_stream_that_is_cut_ends_with_the_event_its_route_asks_for(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. O2. `on_break: error-event` also says in the stream that the drain is over; the missing end says so too."""
+    one = await origin([request, SSE + chunk(b"data: 1\n\n")])
+    proxied = await proxy(one, stream={"error_event": True, "family": "anthropic"})
+    client, response = await in_a_stream(proxied)
+    await client.wait_body(response, 9)
+    assert await proxied.stop(0.1) == 1
+    assert await client.wait_body_end(response) == "fin"
+    first, event = response.body[:9], response.body[9:]
+    assert first == b"data: 1\n\n"
+    assert event.startswith(b"event: error\ndata: {")
+    assert event.endswith(b"}\n\n")
+    assert (await proxied.ended()).outcome == "drained"
+
+
+async def test_nothing_is_put_into_the_middle_of_an_event(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. A half event and ours would be read as one."""
+    one = await origin([request, SSE + chunk(b"data: 1\n\ndata: ha")])
+    proxied = await proxy(one, stream={"error_event": True, "family": "anthropic"})
+    client, response = await in_a_stream(proxied)
+    await client.wait_body(response, 17)
+    assert await proxied.stop(0) == 1
+    assert await client.wait_body_end(response) == "fin"
+    assert response.body == b"data: 1\n\ndata: ha"
+
+
+async def test_an_answer_that_began_before_the_upstreams_is_cut_with_an_event(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. O2. There is a stream already, though the upstream has said nothing yet."""
+    one = await origin([whole_request])
+    beat = Heartbeat(0.05, "auto", True)
+    proxied = await proxy(one, stream={"heartbeat": beat, "error_event": True, "family": "anthropic"})
+    client = await proxied.connect()
+    client.ask(b"POST", b"/", b"Content-Type: application/json", b"Accept: text/event-stream", body=b'{"stream":true}')
+    response = await client.next_head()
+    await client.wait_body(response, 1)
+    assert await proxied.stop(0) == 1
+    assert await client.wait_body_end(response) == "fin"
+    assert b"event: error\ndata: {" in response.body
+    assert (await proxied.ended()).outcome == "drained"

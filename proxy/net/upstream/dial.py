@@ -27,7 +27,6 @@ from proxy.core.errors import (
 )
 from proxy.core.routes import Origin
 from proxy.net.sockets import tune
-from proxy.net.upstream import tls
 from proxy.net.upstream.connection import Connection
 
 # RFC 8305 section 5 recommends 250 ms before the next address is tried beside the first.
@@ -39,12 +38,15 @@ _TLS_SHUTDOWN_S = 1.0
 _AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
 
-async def dial(origin: Origin, timeout_s: float | None) -> Connection:
-    """A fresh connection to the origin, TLS included. Errors: UpstreamError of the kind that happened."""
+async def dial(origin: Origin, timeout_s: float | None, context: ssl.SSLContext | None = None) -> Connection:
+    """A fresh connection to the origin, over TLS with that `context` if its settings say so.
+
+    Errors: UpstreamError of the kind that happened.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            return await _connect(loop, origin)
+            return await _connect(loop, origin, context)
     except TimeoutError as error:
         raise ConnectTimeout from error
     except (OSError, ssl.CertificateError) as error:
@@ -53,7 +55,7 @@ async def dial(origin: Origin, timeout_s: float | None) -> Connection:
         raise ConfigurationError from error
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
+async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin, context: ssl.SSLContext | None) -> Connection:
     addresses = _permitted(await _resolve(loop, origin), origin)
     connected = await aiohappyeyeballs.start_connection(
         addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop
@@ -71,7 +73,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin) -> Connectio
         _, protocol = await loop.create_connection(
             lambda: Connection(loop),
             sock=connected,
-            ssl=tls.context(origin.tls),
+            ssl=context,
             server_hostname=origin.tls.server_name or origin.host,
             ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
         )

@@ -4,6 +4,7 @@ The pool is told when an idle connection ends and forgets it at once; how long i
 servers allow, because a connection that closes while a request is on its way costs that request.
 """
 
+import ssl
 import time
 
 from proxy.core.routes import Origin
@@ -21,10 +22,12 @@ MAX_AGE_S = 300.0
 
 
 class Pool:
-    """Connections to one origin. Belongs to one event loop."""
+    """Connections to one origin, which speaks TLS with that `context` if it does. Belongs to one event loop."""
 
-    def __init__(self, origin: Origin, sweeper: Sweeper) -> None:
+    def __init__(self, origin: Origin, sweeper: Sweeper, context: ssl.SSLContext | None = None) -> None:
         self.origin = origin
+        self.context = context
+        self._retired = False
         self._sweeper = sweeper
         self._idle: list[Connection] = []
         self._idle_limit_s = IDLE_TLS_S if origin.tls else IDLE_PLAIN_S
@@ -47,19 +50,24 @@ class Pool:
 
     async def dial(self, timeout_s: float | None) -> Connection:
         """A new connection. Errors: UpstreamError."""
-        return await dial(self.origin, timeout_s)
+        return await dial(self.origin, timeout_s, self.context)
 
     def put(self, connection: Connection) -> None:
         """Takes a connection back after its exchange; one that cannot be used again is closed."""
         now = time.monotonic()
         kept_s = connection.kept_s
         idle_s = self._idle_limit_s if kept_s is None else min(self._idle_limit_s, kept_s - MARGIN_S)
-        if not connection.reusable or idle_s <= 0 or now - connection.born > MAX_AGE_S:
+        if self._retired or not connection.reusable or idle_s <= 0 or now - connection.born > MAX_AGE_S:
             connection.close()
             return
         connection.rest(now + idle_s, self._lost)
         self._idle.append(connection)
         self._sweeper.add(self)
+
+    def retire(self) -> None:
+        """Keeps nothing from now on: what is idle is closed, and what is in use when its exchange is over."""
+        self._retired = True
+        self.close()
 
     def close(self) -> None:
         """Closes what is idle; connections in use are not touched."""

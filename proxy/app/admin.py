@@ -1,0 +1,20 @@
+"""Opens the admin listener, for one process or for the supervisor of several."""
+
+from proxy.app.errors import CannotListen
+from proxy.config.compile import Admin as AdminSettings
+from proxy.edge.admin import Admin, MetricsPage, Readiness, StatusPage
+from proxy.net.server import refuse_taken
+
+_ANOTHER_ADMIN = " (that is the admin listener: choose another with --admin HOST:PORT or `admin:`, or switch it off)"
+
+
+async def open_admin(settings: AdminSettings, state: Readiness, metrics: MetricsPage, status: StatusPage) -> Admin:
+    """Opened last: who finds it there finds the proxy too. Errors: CannotListen."""
+    made = Admin(state, metrics, status, settings.hosts, settings.token)
+    try:
+        if settings.where.path is not None:
+            refuse_taken(settings.where.path)
+        await made.listen(settings.where.host, settings.where.port or 0, settings.where.path)
+    except OSError as error:
+        raise CannotListen(str(settings.where), error, _ANOTHER_ADMIN) from error
+    return made

@@ -1,0 +1,69 @@
+"""TLS contexts of both sides, made when a configuration is taken: a wrong file stops that, and never a request."""
+
+import contextlib
+import os
+import ssl
+from collections.abc import Iterator
+
+from proxy.app.errors import UnusableTlsFile
+from proxy.config.compile import Settings
+from proxy.net.upstream.tls import Contexts
+
+
+class ServerTls:
+    """What clients are shown. A listener keeps its context for good; this one hands each handshake to the newest.
+
+    Connections that stand are not touched.
+    """
+
+    def __init__(self, made: ssl.SSLContext) -> None:
+        self._newest = self.context = made
+        made.sni_callback = self._choose
+
+    def replace(self, made: ssl.SSLContext) -> None:
+        """Shows another certificate from now on."""
+        self._newest = made
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        """Called in every handshake, also where the client names no server."""
+        connection.context = self._newest
+
+
+def server_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context of the listeners, if they speak it. Errors: UnusableTlsFile."""
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None:
+        return None
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(["http/1.1"])
+    with _naming(cert, key):
+        made.load_cert_chain(cert, key)
+    return made
+
+
+def upstream_contexts(settings: Settings, before: Contexts) -> Contexts:
+    """The contexts of all upstreams; those whose files are as they were are the same. Errors: UnusableTlsFile."""
+    contexts = Contexts()
+    for site in settings.sites:
+        for route in site.proxy.routes:
+            wanted = route.upstream.origin.tls
+            if wanted is not None:
+                with _naming(wanted.ca, wanted.cert, wanted.key):
+                    contexts.load(wanted, before)
+    return contexts
+
+
+@contextlib.contextmanager
+def _naming(*files: str | None) -> Iterator[None]:
+    """Errors of OpenSSL say neither which file nor what to do about it."""
+    named = [file for file in files if file is not None]
+    try:
+        for file in named:
+            with open(file, "rb"):
+                pass
+        yield
+    except ssl.SSLError as error:
+        raise UnusableTlsFile(f"tls: no usable PEM in {' and '.join(named)} ({error.reason or error})") from error
+    except OSError as error:
+        raise UnusableTlsFile(f"tls: {error.filename}: {os.strerror(error.errno or 0).lower()}") from error
