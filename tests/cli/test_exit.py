@@ -151,7 +151,7 @@ def test_an_unknown_option_or_word_is_exit_code_2(tmp_path: Path, arguments: lis
         ([UPSTREAM, "--api-key", "@open"], "expected a file that only its owner and group can read"),
         ([UPSTREAM, "--cors", "localhost"], "--cors: expected an origin such as"),
         ([UPSTREAM, "--strip-prefix", "a"], '--strip-prefix: expected a path that begins with /, found "a"'),
-        ([UPSTREAM, "--workers", "2"], "--workers: expected 1 (workers is not available yet"),
+        ([UPSTREAM, "--workers", "0"], "--workers: expected a whole number from 1, or auto, found 0"),
         ([UPSTREAM, "--admin", "0.0.0.0:2"], "--admin: expected a loopback address, or admin_token (`${NAME}` or"),
         ([UPSTREAM, "--admin", "127.0.0.1:8787"], "--admin: expected an address of its own, found 127.0.0.1:8787"),
         ([UPSTREAM, "--admin", "9000"], "--admin: expected HOST:PORT, [v6]:PORT or unix:/path"),

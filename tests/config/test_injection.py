@@ -222,4 +222,4 @@ routes:
 
 def test_a_word_that_stands_for_a_key_makes_no_holes_in_logs() -> None:
     config = load_text("routes: [{name: ollama, preset: ollama, api_key: '${KEY}'}]", "f", {"KEY": "ollama"})
-    assert injection.hide(config)("route=ollama") == "route=ollama"
+    assert injection.hiding(injection.secrets(config))("route=ollama") == "route=ollama"
