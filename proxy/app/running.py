@@ -134,9 +134,11 @@ class Running:
         `bound` are sockets for each address, none where one that is open stays. Errors: CannotListen, UnusableTlsFile,
         and nothing has changed then.
         """
-        context = server_context(settings)
+        # In a thread: the system's certificates take tens of milliseconds, for which streams would wait.
+        context = await asyncio.to_thread(server_context, settings)
+        contexts = await asyncio.to_thread(upstream_contexts, settings, self._upstreams.contexts)
         tls = ServerTls(context) if context is not None else None
-        change = Change(settings, tls, upstream_contexts(settings, self._upstreams.contexts), [])
+        change = Change(settings, tls, contexts, [])
         kept = stays([one.asked for one in self._listening], [site.where for site in settings.sites])
         try:
             for at, (site, known) in enumerate(zip(settings.sites, kept, strict=True)):

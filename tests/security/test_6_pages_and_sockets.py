@@ -86,9 +86,10 @@ async def test_a_loopback_name_that_leads_elsewhere_is_not_listened_on(
 ):
     """SEC-41 too: what was allowed because it is loopback must be, when it comes to it."""
     from proxy import app
+    from proxy.app import listener
 
     one = await origin(answering())
-    monkeypatch.setattr(app, "is_loopback", lambda address: False)
+    monkeypatch.setattr(listener, "is_loopback", lambda address: False)
     with pytest.raises(app.CannotListen, match="no loopback address"):
         async with world(one, routes(one.port)):
             pass

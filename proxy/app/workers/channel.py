@@ -6,9 +6,12 @@ Sockets that a question is about go through a hatch of their own, before it.
 import asyncio
 import itertools
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+log = logging.getLogger("proxy")
 
 Message = dict[str, Any]
 
@@ -95,7 +98,11 @@ async def answer_all(channel: socket.socket, hatch: socket.socket, answer: Answe
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(message: Message, sockets: list[socket.socket]) -> None:
-        told = await answer(message, sockets)
+        try:
+            told = await answer(message, sockets)
+        except Exception as error:  # else nobody would be told, and the supervisor would wait
+            log.exception("the worker could not answer %r", message["ask"])
+            told = {"failed": f"{type(error).__name__} in the worker, whose traceback is in the log", "exit_code": 1}
         writer.write(json.dumps({"id": message["id"], **told}).encode("utf-8") + b"\n")
 
     try:
@@ -107,7 +114,7 @@ async def answer_all(channel: socket.socket, hatch: socket.socket, answer: Answe
     except OSError:
         pass  # it was killed while something was on its way
     finally:
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
         writer.close()
         hatch.close()
 

@@ -61,7 +61,8 @@ class Pages:
 
     async def _ask_figures(self, place: Place) -> None:
         try:
-            place.families = (await place.ask("metrics", ANSWER_S))["families"]
+            told = await place.ask("metrics", ANSWER_S)
+            place.families = told.get("families", place.families)
         except WorkerGone:
             return
 
@@ -85,10 +86,11 @@ class Pages:
 
     async def _ask_document(self, place: Place) -> dict[str, Any]:
         try:
-            told: dict[str, Any] = (await place.ask("status", ANSWER_S))["document"]
+            told = await place.ask("status", ANSWER_S)
         except WorkerGone:
             return {}
-        return told
+        document: dict[str, Any] = told.get("document", {})
+        return document
 
 
 def _worker(place: Place, told: dict[str, Any]) -> dict[str, Any]:

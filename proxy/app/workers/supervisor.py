@@ -161,18 +161,19 @@ class Supervisor:
             written = {"first": asdict(self._first), "written": asdict(self._written), "instance": self._instance}
             told = await asker.ask("start", START_S, _flat(sockets), counts=_counts(sockets), **written)
             _raise_failure(told)
+            place.asker = asker
         except OSError as error:
             raise WorkerFailed(place.number, str(error)) from error
         except WorkerGone as error:
             raise WorkerFailed(place.number, "it ended, or did not answer") from error
-        except BaseException:
-            if asker is not None:
-                asker.close()
-            raise
         finally:
             for one in (theirs, their_hatch, *_flat(sockets)):
                 one.close()
-        place.asker = asker
+            if asker is None:
+                ours.close()
+                hatch.close()
+            elif place.asker is not asker:
+                asker.close()
         return list(told["addresses"])
 
     async def _keep(self, place: Place) -> None:
@@ -248,9 +249,13 @@ class Supervisor:
 async def _tell(place: Place, what: str, within_s: float = START_S, **more: Any) -> Message | None:
     """Asks a worker; None where it is gone, which is somebody else's to mend."""
     try:
-        return await place.ask(what, within_s, **more)
+        told = await place.ask(what, within_s, **more)
     except WorkerGone:
         return None
+    if "failed" in told:
+        log.error("worker %d: %s: %s", place.number, what, told["failed"])
+        return None
+    return told
 
 
 def _bound_all(addresses: Iterable[Address | None]) -> Sockets:
