@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test e2e check format fuzz bench docs clean
+.PHONY: demo test e2e check format fuzz bench bench-workers docs clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -34,6 +34,9 @@ fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECO
 bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.stages
+
+bench-workers: $(READY)  ## what a second worker brings
+	$(BIN)/python -m tests.bench.workers
 
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
