@@ -7,7 +7,7 @@ Layers, each of which imports only those below it:
 
     cli                 commands: arguments, exit codes, printing
     app                 settings into a proxy that listens and can be changed while it does, in one process or several
-    config  net  edge   what may be written │ sockets │ observers: logs
+    config  net  edge   what may be written │ sockets │ observers: logs, metrics
     core                pure decisions, no sockets, no clock
 
     demo                a fake LLM with a page; stands alone
@@ -21,11 +21,13 @@ The life of a request (`net.handler` tells it in code):
      3  core.plan       else decides: a Reply of ours, a Refusal, or a Forward with the head that goes upstream
      4  net.upstream    `call`: a kept or new connection to the route's origin
      5  net.upload      sends the head, and the request body while it arrives
-     6  ...             the response head comes: core.answer decides fields, framing, hints, whether to decode
+     6  core.answer     the response head comes: decides fields, framing, hints, stages (`core.stages`), and what reads
+                        the stream by its dialect (`core.watch`, `core.dialects`)
      7  net.downstream  the head leaves for the client, before any byte of the body
      8  net.relay       the parser's callback writes each piece to the client's connection, in the same turn of the
-                        loop; a full client pauses the upstream
-     9  net.upstream    `call` gives the connection back to its pool, or closes it
+                        loop; a full client pauses the upstream. `heartbeat` fills silences; a 101 leads to `tunnel`
+     9  net.life        gives back what the exchange held: `call` its connection to the pool. An upstream that is read
+                        on for its usage goes on from there
     10  net.tap         observers are told how it ended
 
 Until 7 an error becomes an answer; from then on it can only become an abort, which every client can tell from an end.

@@ -10,6 +10,8 @@ import re
 from proxy.core.dialects import Dialect, Framing, Verdict
 from proxy.core.dialects.plain import Plain
 from proxy.core.dialects.recognise import Unknown
+from proxy.core.errors import ProxyError
+from proxy.core.exchange import Exchange
 from proxy.core.framers import Framer, aws
 from proxy.core.framers.aws import AwsFramer
 from proxy.core.framers.json_array import JsonArrayFramer
@@ -140,6 +142,24 @@ class Watch:
         framer = self._framer
         unread = self.oversized or self._unread or (isinstance(framer, AwsFramer) and framer.is_lost)
         return "unknown" if unread and ended_well and verdict == "truncated" else verdict
+
+    def tell(self, exchange: Exchange, error: ProxyError | None, ended: bool) -> None:
+        """Writes down what was learnt: the stream is over. `error` is what broke it, `ended` whether its end was seen.
+
+        Where a client left, or we stopped, the answer is judged by what had come: that it stops is not its doing.
+        """
+        self.close()
+        dialect = self._dialect
+        exchange.dialect, exchange.events, exchange.oversized = dialect.name, self.events, self.oversized
+        exchange.first_event_at, exchange.first_token_at = self.first_event_at, self.first_token_at
+        exchange.usage = dialect.usage if dialect.usage else None
+        exchange.limited = dialect.limited
+        of_upstream = error is not None and error.side == "upstream"
+        if of_upstream or (ended and error is None):
+            exchange.verdict = self.verdict(ended_well=not of_upstream)
+        else:
+            so_far = self.verdict(ended_well=True)
+            exchange.verdict = so_far if so_far in ("complete", "failed") else "unknown"
 
     def _read(self, framer: Framer, data: bytes, now: float) -> None:
         for frame, whole in framer.feed(data):

@@ -107,11 +107,10 @@ def _limits(draft: Draft, scope: "Scope") -> None:
 def _seconds(directive: "Directive") -> float | None:
     """nginx's times: `60`, `60s`, `1h`, `1h 30m`, `500ms`."""
     total = 0.0
-    for part in re.findall(r"[0-9]+[a-zA-Z]*", "".join(directive["args"])):
-        number, unit = re.fullmatch(r"([0-9]+)([a-zA-Z]*)", part).groups()  # type: ignore[union-attr]
+    for number, unit in re.findall(r"([0-9]+)([a-zA-Z]*)", "".join(directive["args"])):
         if unit in ("d", "w"):
             total += int(number) * (86400 if unit == "d" else 604800)
-        elif (seconds := parse_duration(part)) is not None:
+        elif (seconds := parse_duration(number + unit)) is not None:
             total += seconds
         else:
             return None

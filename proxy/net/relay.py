@@ -107,19 +107,9 @@ class Relay:
             exchange.max_stall = max(exchange.max_stall, now - self._clocks.client_write_since)
         elif exchange.outcome != "complete" and exchange.last_byte_at is not None:
             exchange.max_gap = max(exchange.max_gap, now - exchange.last_byte_at)
-        if watch is None:
-            return
-        self._watch = None
-        watch.close()
-        dialect = watch.dialect
-        exchange.dialect, exchange.events, exchange.oversized = dialect.name, watch.events, watch.oversized
-        exchange.first_event_at, exchange.first_token_at = watch.first_event_at, watch.first_token_at
-        exchange.usage = dialect.usage if dialect.usage else None
-        exchange.limited = dialect.limited
-        ended_well = self._finished and self._error is None
-        of_upstream = self._error is not None and self._error.side == "upstream"
-        is_told = ended_well or of_upstream or dialect.ended or dialect.failed  # a client that leaves tells nothing
-        exchange.verdict = watch.verdict(ended_well) if is_told else "unknown"
+        if watch is not None:
+            self._watch = None
+            watch.tell(exchange, self._error, ended=self._finished)
 
     def receive(self, data: bytes, last: bool) -> None:
         """One read of the upstream. Runs once per event: counters, one write, and only then a look at it."""

@@ -56,7 +56,7 @@ class Nursery:
     async def wait_empty(self) -> None:
         """Until nothing of the workers is left, their closed connections included."""
         await asyncio.gather(*self._all, return_exceptions=True)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # sockets that were closed are let go in a later turn, of which nobody tells
 
     def _report(self, slot: int, status: int | None = None) -> None:
         report = {"slot": slot, "pid": 0x7FFFFFF0 + slot} | ({} if status is None else {"status": status})

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.core.dialects import Framing
 from proxy.core.dialects.recognise import recognise
+from proxy.core.errors import ClientGone, ConnectionTerminated, ProxyError
+from proxy.core.exchange import Exchange
 from proxy.core.watch import BATCH_BYTES, Watch
 from tests.core.dialects import Transcript, learnt
 from tests.core.dialects.transcripts import (
@@ -386,3 +388,29 @@ def test_lines_that_became_events_break_with_an_event() -> None:
     watch.feed(b'data: {"done":false}\n\n', 0.0)
     [(kind, text, _)] = browsed(watch.error_event() or b"")
     assert (kind, list(json.loads(text))) == ("message", ["error"])
+
+
+@pytest.mark.parametrize(
+    ("frames", "error", "ended", "verdict"),
+    [
+        (slice(None), None, True, "complete"),
+        (slice(-1), None, True, "truncated"),
+        (slice(-1), ConnectionTerminated(), True, "truncated"),
+        (slice(-1), ClientGone(), True, "unknown"),
+        (slice(-1), None, False, "unknown"),
+        (slice(None), None, False, "complete"),
+        (slice(None), ClientGone(), True, "complete"),
+    ],
+)
+def test_an_answer_is_judged_by_who_ended_it(
+    frames: slice, error: ProxyError | None, ended: bool, verdict: str
+) -> None:
+    """MUST. A client that leaves says nothing about the answer, but for what had come already."""
+    transcript = ANTHROPIC["complete"]
+    watch = transcript.watch(exact=False)
+    for frame in transcript.frames[frames]:
+        watch.feed(frame, 1.0)
+    exchange = Exchange("id", 0.0, 0.0)
+    watch.tell(exchange, error, ended)
+    assert (exchange.verdict, exchange.dialect, exchange.events) == (verdict, "anthropic", watch.events)
+    assert exchange.first_token_at == 1.0

@@ -38,6 +38,10 @@ class Gemini(Dialect):
             reasoning=("thoughtsTokenCount",),
         )
 
+    def verdict(self, ended_well: bool) -> Verdict:
+        """A `finishReason` is no end: only with the body's own end is the answer whole."""
+        return "truncated" if self.ended and not self.failed and not ended_well else super().verdict(ended_well)
+
     def error_event(self, last: bytes) -> bytes | None:
         """The provider's own form."""
         return event({"error": {"code": 503, "message": BROKEN, "status": "UNAVAILABLE"}})
