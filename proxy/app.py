@@ -15,6 +15,8 @@ from proxy.config.compile import Admin as AdminSettings
 from proxy.config.compile import Settings
 from proxy.core.exchange import Exchange, Observer
 from proxy.edge.admin import Admin
+from proxy.edge.inspector.api import Api
+from proxy.edge.inspector.store import Store
 from proxy.edge.metrics import Metrics
 from proxy.edge.state import LogFigures
 from proxy.edge.status import Status
@@ -69,7 +71,9 @@ class Running:
         self._settings = settings
         self._routes = {route.name: route.upstream.origin.name for route in settings.sites[0].proxy.routes}
         self._tally = Tally(self._routes) if settings.admin else None
-        self._tap = Tap([*observers, self._tally] if self._tally else observers)
+        inspector = settings.inspector if settings.admin else None
+        self._store = Store(inspector.capture_bytes, inspector.secrets, self.open) if inspector else None
+        self._tap = Tap([*observers, self._tally] if self._tally else observers, self._store)
         self._upstreams = Upstreams()
         self._listening: list[_Listening] = []
         self._admin: Admin | None = None
@@ -110,7 +114,8 @@ class Running:
         """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
         metrics = Metrics(tally, self, log, __version__)
         status = Status(self._routes, tally, self, log, __version__)
-        made = Admin(self, metrics, status, admin.hosts, admin.token)
+        api = Api(self._store, __version__) if self._store is not None else None
+        made = Admin(self, metrics, status, admin.hosts, admin.token, api)
         try:
             if admin.where.path is not None:
                 refuse_taken(admin.where.path)

@@ -166,6 +166,7 @@ def told(config: Config, running: Running) -> None:
     for address in running.addresses:
         log.info("streamsafe %s listens on %s", __version__, address)
     if running.admin_address is not None:
-        log.info("/healthz, /readyz, /metrics and /status are at %s", running.admin_address)
+        what = "the inspector, /healthz" if config.inspector else "/healthz"
+        log.info("%s, /readyz, /metrics and /status are at %s", what, running.admin_address)
     for route in config.routes:
         log.info("%s goes to %s", route.path or route.path_regex, shown_url(route.upstream[0].url))

@@ -64,10 +64,10 @@ def beside_key_in_written(route: Mapping[str, object]) -> bool:
 
 def hide(config: Config) -> Callable[[str], str]:
     """A function that takes every secret of the configuration out of a log text, which stays ASCII."""
-    return Redactor(_secrets(config), plain=True).text
+    return Redactor(secrets_of(config), plain=True).text
 
 
-def _secrets(config: Config) -> Iterator[str]:
+def secrets_of(config: Config) -> Iterator[str]:
     """Every secret that was written, and what came out of the variables and files that look like one."""
     keys = [config.admin_token, *config.clients.tokens, *(route.api_key for route in config.routes)]
     yield from (key.reveal() for key in keys if key is not None)
