@@ -129,8 +129,8 @@ class Config(Section):
     )
     admin: OrOff[ListenAddress] = Field(
         default=Address("127.0.0.1", 8788),
-        description="Where the inspector (`/`), /healthz, /readyz, /metrics and /status are served: HOST:PORT or unix:/path. Port "
-        "0: the system picks a free one. `off`: nowhere.",
+        description="Where the inspector (`/`), /healthz, /readyz, /metrics and /status are served: HOST:PORT or "
+        "unix:/path. Port 0: the system picks a free one. `off`: nowhere.",
     )
     admin_token: SecretText | None = Field(
         default=None,

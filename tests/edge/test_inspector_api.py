@@ -9,6 +9,7 @@ import pytest
 
 from proxy.edge.inspector import store as stores
 from tests.net.conftest import MakeOrigin
+from tests.net.harness import settles
 from tests.net.origin import request, whole_request
 from tests.net.responses import OK, SSE
 from tests.net.wire import chunk
@@ -177,9 +178,7 @@ async def test_copying_stops_some_time_after_the_last_reader_left(
         async with it.listen() as listener:
             await listener.hello()
             assert store.is_watched
-        async with asyncio.timeout(5):
-            while store.is_watched:
-                await asyncio.sleep(0.01)
+        assert await settles(lambda: not store.is_watched)
         await it.world.ask(b"GET /n/x")
         assert (await it.get("/api/exchanges"))["exchanges"][0]["captured"] is False
 

@@ -213,7 +213,8 @@ class Api:
     def _news(self, record: Record, marks: int, waits: int, events: int) -> dict[str, Any]:
         """What is there beyond these numbers of marks, waits and events."""
         if record.captured is None:
-            return {"marks": [], "waits": [], "events": [], "faults": [], "next": [0, 0, 0], "more": False}
+            nothing = {"from": [0, 0, 0], "next": [0, 0, 0]}
+            return {"marks": [], "waits": [], "events": [], "faults": [], **nothing, "more": False}
         reading = self._read(record)
         told: tuple[list[Any], ...] = reading.captured.marks, reading.waits, reading.events
         begin = [min(start, len(all_)) for start, all_ in zip((marks, waits, events), told, strict=True)]
@@ -224,7 +225,8 @@ class Api:
             "waits": [_wait(record, wait) for wait in told[1][begin[1] : end[1]]],
             "events": [_seen(record, event) for event in told[2][begin[2] : end[2]]],
             "dialect": reading.dialect or None,
-            "faults": reading.faults() if is_last else None,
+            "faults": reading.faults(record.summary["outcome"] == "complete") if is_last else None,
+            "from": begin,
             "next": end,
             "more": not is_last,
         }

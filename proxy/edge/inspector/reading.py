@@ -78,8 +78,8 @@ class Reading:
                 self._see_piece(mark)
         self._done = len(marks)
 
-    def faults(self) -> list[dict[str, Any]]:
-        """What is wrong with the grammar of an event stream, by the doctor's rules."""
+    def faults(self, ended: bool) -> list[dict[str, Any]]:
+        """What is wrong with the grammar of an event stream, by the doctor's rules. `ended`: nothing will follow."""
         body = self.captured.bodies.get("client")
         if body is None or self._framer is None or _framing(self.captured) != "sse" or self._has_hole:
             return []
@@ -87,7 +87,7 @@ class Reading:
         framer = FRAMERS["sse"](EVENT_LIMIT)
         frames = [frame for frame, whole in framer.feed(text) if whole]
         rest = framer.flush()
-        found = grammar.faults(frames, rest, ended=False)
+        found = grammar.faults(frames, rest, ended and len(body) <= JUDGED_BYTES)
         return [
             {
                 "kind": fault.kind,
