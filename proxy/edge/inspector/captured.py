@@ -5,8 +5,7 @@ does not fit is not kept, and counted; a piece that was not kept still has its m
 """
 
 import time
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from proxy.core.message import RequestHead, ResponseHead
 from proxy.core.redact import Redactor
@@ -21,10 +20,11 @@ MARK_BYTES = 176
 PENDING_BYTES = 4 * 1024 * 1024
 """How much all exchanges together may gather until it is looked at."""
 GAPS = 32
+SIDES: dict[Kind, Side] = {"upload": "request", "both": "client", "wrote": "client", "read": "upstream"}
+"""Which body the bytes of a mark belong to; marks of other kinds have none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """One thing that happened. Times in seconds of the monotonic clock; `start` is where its bytes stand in a body."""
 
     kind: Kind
@@ -167,10 +167,9 @@ class Captured:
         """Masks and keeps what was gathered, in the order in which it happened."""
         self._show_heads()
         pending, self._pending = self._pending, []
-        pending.sort(key=_moment)
+        if "upstream" in self.bodies or any(entry[0] == "read" for entry in pending):
+            pending.sort(key=_moment)  # a stage's pieces are told before what they were made of
         for kind, at, until, data in pending:
-            if not isinstance(data, _Gone):
-                self._budget.pending -= len(data)
             self._keep(kind, at, until, data)
 
     def _show_heads(self) -> None:
@@ -183,30 +182,36 @@ class Captured:
             self._answered = None
 
     def _keep(self, kind: Kind, at: float, until: float, data: bytes) -> None:
-        size = data.size if isinstance(data, _Gone) else len(data)
-        side = side_of(kind)
+        """One mark and its bytes. Runs once per event while somebody looks on: costs about two microseconds."""
+        size, budget = len(data), self._budget
+        is_gone = isinstance(data, _Gone)
+        if is_gone:
+            size = data.size  # type: ignore[attr-defined]
+        else:
+            budget.pending -= size
+        side = SIDES.get(kind)
         start = kept = 0
         if side is not None:
-            body = self.bodies.setdefault(side, bytearray())
+            body = self.bodies.get(side)
+            if body is None:
+                body = self.bodies[side] = bytearray()
+                self._streams[side] = self._masker.stream()
             start = len(body)
-            room = self._most - self.cost
-            if not isinstance(data, _Gone) and size <= room and self._budget.used + size <= self._budget.limit:
-                if side not in self._streams:
-                    self._streams[side] = self._masker.stream()
+            if not is_gone and size <= self._most - self.cost and budget.used + size <= budget.limit:
                 self._streams[side].feed(data, body)
                 kept = size
             else:
                 self.lost += size
-                self._budget.lost += size
+                budget.lost += size
         if kind in ("both", "wrote"):
             self.pieces += 1
         if kind in ("both", "read"):
             self._measure(at)
         if self.cost + MARK_BYTES <= self._most:
-            self.marks.append(Mark(kind, at, until, size, start, kept))
+            self.marks.append(tuple.__new__(Mark, (kind, at, until, size, start, kept)))
             kept += MARK_BYTES
         self.cost += kept
-        self._budget.used += kept
+        budget.used += kept
 
     def _measure(self, at: float) -> None:
         previous, self._previous = self._previous, at
@@ -239,18 +244,6 @@ class _Gone(bytes):
         self = super().__new__(cls)
         self.size = size
         return self
-
-
-def side_of(kind: Kind) -> Side | None:
-    """Which body the bytes of a mark belong to; None for a mark without bytes."""
-    match kind:
-        case "upload":
-            return "request"
-        case "both" | "wrote":
-            return "client"
-        case "read":
-            return "upstream"
-    return None
 
 
 def _moment(entry: tuple[Kind, float, float, bytes]) -> float:

@@ -10,7 +10,7 @@ import shlex
 from typing import Any
 from urllib.parse import parse_qsl
 
-from proxy.edge.inspector.captured import Captured, Mark, Side, side_of
+from proxy.edge.inspector.captured import SIDES, Captured, Mark, Side
 from proxy.edge.inspector.changes import Head
 from proxy.edge.inspector.record import Record
 
@@ -193,7 +193,7 @@ def visible(text: str) -> str:
 
 def bytes_of(captured: Captured, mark: Mark) -> bytes:
     """The bytes of a mark, as far as they were kept."""
-    side = side_of(mark.kind)
+    side = SIDES.get(mark.kind)
     return bytes(captured.bodies.get(side, b"")[mark.start : mark.start + mark.kept]) if side is not None else b""
 
 

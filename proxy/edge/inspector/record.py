@@ -18,7 +18,7 @@ State = tuple[object, ...]
 class Record:
     """One exchange of the list. `number` counts up and names it; a request's own id may come twice."""
 
-    __slots__ = ("captured", "exchange", "number", "origin_s", "revision", "state", "summary", "text")
+    __slots__ = ("_text", "captured", "exchange", "number", "origin_s", "revision", "state", "summary")
 
     def __init__(self, number: int, exchange: Exchange) -> None:
         self.number = number
@@ -29,13 +29,19 @@ class Record:
         self.revision = 0
         self.state: State = ()
         self.summary: dict[str, Any] = {}
-        self.text = ""
-        """The summary as JSON."""
+        self._text = ""
 
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return self.exchange is not None
+
+    @property
+    def text(self) -> str:
+        """The summary as JSON, made when it is asked for."""
+        if not self._text:
+            self._text = escaped(self.summary)
+        return self._text
 
     def look(self, redactor: Redactor) -> bool:
         """Makes the summary anew if anything has changed; whether it has."""
@@ -58,7 +64,7 @@ class Record:
     def _tell(self, exchange: Exchange, redactor: Redactor) -> None:
         summary = summarised(exchange, redactor)
         self.summary = {"id": self.number, **summary, **_of_capture(self.captured)}
-        self.text = escaped(self.summary)
+        self._text = ""
 
 
 def _state(exchange: Exchange, captured: Captured | None) -> State:

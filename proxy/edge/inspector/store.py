@@ -20,8 +20,8 @@ KEPT = 10_000
 TICK_S = 0.05
 LINGER_S = 5.0
 """How long copying goes on after the last reader left: a page that is loaded again shall miss nothing."""
-LOOKED_AT = 120
-"""Open exchanges whose summaries are made anew in one tick."""
+LOOKED_AT = 40
+"""Open exchanges whose summaries are made anew in one tick: one costs as much as twenty events."""
 
 
 class Store:
