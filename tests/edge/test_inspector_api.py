@@ -226,3 +226,12 @@ async def test_a_slow_reader_delays_nobody(origin: MakeOrigin) -> None:
                 await client.ask_for_answer(b"/n/" + b"x" * 4000)
         writer.close()
         await writer.wait_closed()
+
+
+async def test_readers_are_not_without_number(origin: MakeOrigin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.edge.inspector.api.READERS", 1)
+    one = await origin([whole_request, OK])
+    async with inspected(one) as it, it.listen() as listener:
+        await listener.hello()
+        async with it.session.get(it.admin + "/api/events") as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (503, "too_many")

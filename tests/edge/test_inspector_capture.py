@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from proxy.edge.inspector import store as stores
 from tests.net.conftest import MakeOrigin
+from tests.net.harness import settles
 from tests.net.origin import fin, pushed, request, whole_request
 from tests.net.responses import SSE, counted
 from tests.net.wire import chunk, head
@@ -219,8 +221,10 @@ async def test_an_exchange_that_had_begun_is_copied_from_then_on_and_says_so(ori
             assert seen["late"]
             gate.set()
             await listener.exchange(lambda one: one["outcome"] == "complete", "the end")
-            bodies = (await it.get("/api/exchanges/1"))["bodies"]
-        assert bodies["client"]["text"] == "data: 2\n\n"
+            detail = await it.get("/api/exchanges/1")
+        assert detail["bodies"]["client"]["text"] == "data: 2\n\n"
+        assert [event["text"] for event in detail["events"]] == ["data: 2\n\n"], "known by its looks, without a head"
+        assert detail["response"] is None
         assert await client.wait_body_end(message) == "complete"
 
 
@@ -326,3 +330,49 @@ async def test_a_tunnel_shows_both_directions(origin: MakeOrigin) -> None:
         seen = await listener.exchange(lambda one: one["outcome"], "the end")
         assert seen["outcome"] == "tunnel_closed"
         assert (await it.get("/api/exchanges/1"))["bodies"]["client"]["text"] == "from upstream"
+
+
+async def test_a_stream_that_outlives_a_reader_is_copied_anew_for_the_next_one(
+    origin: MakeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "LINGER_S", 0.02)
+    gate = asyncio.Event()
+    one = await origin([request, SSE, chunk(b"data: 1\n\n"), gate, chunk(b"data: 2\n\n"), chunk(b"")])
+    async with inspected(one) as it:
+        store = it.world.proxied.running._store
+        assert store is not None
+        client = await it.world.proxied.connect()
+        async with it.listen() as listener:
+            await listener.hello()
+            client.get(b"/n/x")
+            await listener.exchange(lambda one: one["pieces"] == 1, "the first piece")
+        assert await settles(lambda: not store.is_watched)
+        async with it.listen() as listener:
+            await listener.exchange(lambda one: one["late"], "the second copy")
+            gate.set()
+            await listener.exchange(lambda one: one["outcome"] == "complete", "the end")
+            detail = await it.get("/api/exchanges/1")
+        assert detail["bodies"]["client"]["text"] == "data: 2\n\n"
+        assert [event["text"] for event in detail["events"]] == ["data: 2\n\n"]
+        await client.answer()
+
+
+async def test_what_was_let_go_is_told_anew_to_who_follows(origin: MakeOrigin) -> None:
+    gate = asyncio.Event()
+    one = await origin([request, SSE, chunk(b"data: 1\n\n"), gate, chunk(b"data: 2\n\n"), chunk(b"")])
+    async with inspected(one) as it, it.listen() as listing:
+        await listing.hello()
+        client = await it.world.proxied.connect()
+        client.get(b"/n/x")
+        async with it.listen("/api/exchanges/1/events") as listener:
+            await listener.until(lambda: [one for one in listener.of("news") if one["events"]], "the first event")
+            store = it.world.proxied.running._store
+            assert store is not None
+            captured = store._records[1].captured
+            assert captured is not None
+            captured.let_go()
+            gate.set()
+            await listener.until(lambda: listener.of("end"), "the end")
+        last = [news for news in listener.of("news") if news["events"]][-1]
+        assert (last["from"], [event["text"] for event in last["events"]]) == ([0, 0, 0], ["data: 2\n\n"])
+        await client.answer()

@@ -28,7 +28,7 @@ def test_an_event_that_is_copied_costs_less_than_ten_microseconds_all_told() -> 
 
     def run() -> None:
         exchange = Exchange("id", time.time(), time.monotonic())
-        captured = store._copied(store._add(exchange), exchange, late=False)
+        captured = store._copied(store._add(exchange), late=False)
         for number in range(EVENTS):
             captured.passed(EVENT, time.monotonic())
             if number % 2:

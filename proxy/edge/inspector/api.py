@@ -146,8 +146,11 @@ class Api:
         response = await self._stream(request)
         with self._reading():
             seen: dict[str, Any] | None = None
+            generation = _generation(record)
             while True:
                 is_over = not record.is_open
+                if (told := _generation(record)) != generation:
+                    generation, at = told, [0, 0, 0]
                 news = self._news(record, *at)
                 at = news["next"]
                 heads = self._heads(record)
@@ -165,7 +168,7 @@ class Api:
                         await response.write(b": still here\n\n")
 
     def _is_ahead(self, record: Record, at: list[int]) -> bool:
-        return record.captured is None or len(record.captured.marks) > at[0]
+        return record.captured is not None and len(record.captured.marks) != at[0]
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         if len(self._readers) >= READERS:
@@ -234,13 +237,23 @@ class Api:
     def _read(self, record: Record) -> Reading:
         assert record.captured is not None
         reading = self._readings.get(record.number)
-        if reading is None:
+        if (
+            reading is None
+            or reading.captured is not record.captured
+            or reading.generation != record.captured.generation
+        ):
             reading = self._readings[record.number] = Reading(record.captured)
         self._readings.move_to_end(record.number)
         while len(self._readings) > READINGS:
             self._readings.popitem(last=False)
         reading.read_on()
         return reading
+
+
+def _generation(record: Record) -> tuple[int, int]:
+    """What changes when the lists of an exchange begin anew."""
+    captured = record.captured
+    return (id(captured), captured.generation) if captured is not None else (0, 0)
 
 
 def _mark(record: Record, mark: Mark) -> list[Any]:

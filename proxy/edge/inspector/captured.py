@@ -70,6 +70,7 @@ class Captured:
         "bodies",
         "cost",
         "gaps",
+        "generation",
         "late",
         "lost",
         "marks",
@@ -105,6 +106,8 @@ class Captured:
         self.pieces = 0
         """Pieces that went to the client."""
         self.cost = 0
+        self.generation = 0
+        """How often what was kept was let go: what was read of it before means nothing then."""
 
     # What the relay calls, within its turn of the loop.
 
@@ -233,6 +236,7 @@ class Captured:
         self._budget.used -= self.cost
         self.lost += sum(len(body) for body in self.bodies.values())
         self.cost, self.bodies, self.marks = 0, {}, []
+        self.generation += 1
 
 
 class _Gone(bytes):

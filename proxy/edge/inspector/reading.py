@@ -3,11 +3,12 @@
 Read on demand and on from where it stopped, so that only what somebody looks at costs anything.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from proxy.core import streams
-from proxy.core.dialects import Dialect
+from proxy.core.dialects import Dialect, Framing
 from proxy.core.dialects.recognise import Unknown, framing_of, recognise
 from proxy.core.exchange import STALL_S
 from proxy.core.framers import Framer, aws
@@ -24,6 +25,7 @@ WAIT_S = 0.001
 """Shorter waits are not told: they are how fast machines are."""
 JUDGED_BYTES = 512 * 1024
 """How much of a stream is looked at for faults."""
+_OF_EVENTS = re.compile(rb"(?:\A|[\r\n])(?:data|event|id):|\A:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,13 @@ class Reading:
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
+        self.generation = captured.generation
         self.waits: list[Wait] = []
         self.events: list[Seen] = []
         self.dialect = ""
         self._waiting = Waits()
         self._done = 0
+        self._framing: Framing | None = None
         self._framer: Framer | None = None
         self._dialect: Dialect | None = None
         self._is_looked_for = True
@@ -81,7 +85,7 @@ class Reading:
     def faults(self, ended: bool) -> list[dict[str, Any]]:
         """What is wrong with the grammar of an event stream, by the doctor's rules. `ended`: nothing will follow."""
         body = self.captured.bodies.get("client")
-        if body is None or self._framer is None or _framing(self.captured) != "sse" or self._has_hole:
+        if body is None or self._framing != "sse" or self._has_hole or self.captured.response is None:
             return []
         text = bytes(body[:JUDGED_BYTES])
         framer = FRAMERS["sse"](EVENT_LIMIT)
@@ -100,7 +104,7 @@ class Reading:
 
     def _see_piece(self, mark: Mark) -> None:
         if self._is_looked_for:
-            self._begin()
+            self._begin(mark)
         if mark.kept < mark.size or self._has_hole:
             self._has_hole = True  # frames after a hole would begin anywhere
             return
@@ -112,23 +116,27 @@ class Reading:
             if whole:
                 self._see_frame(mark, start, frame)
 
-    def _begin(self) -> None:
-        """Finds out how the body is cut into frames, once its head is known."""
-        response = self.captured.response
-        if response is None:
+    def _begin(self, mark: Mark) -> None:
+        """Finds out how the body is cut into frames: by its head, or by its looks where the head went before."""
+        captured = self.captured
+        if captured.response is None and not captured.late:
             return
         self._is_looked_for = False
-        framing = _framing(self.captured)
-        if framing is None:
+        if captured.response is not None:
+            self._framing = _framing(captured)
+        else:
+            self._framing = _guessed(bytes(captured.bodies.get("client", b"")[mark.start : mark.start + mark.kept]))
+        if self._framing is None:
             return
-        self._framer = FRAMERS[framing](EVENT_LIMIT)
-        family = self.captured.route.stream.family if self.captured.route else None
-        self._dialect = recognise(family, framing, _path(self.captured))
+        self._framer = FRAMERS[self._framing](EVENT_LIMIT)
+        family = captured.route.stream.family if captured.route else None
+        self._dialect = recognise(family, self._framing, _path(captured))
 
     def _see_frame(self, mark: Mark, start: int, frame: bytes) -> None:
-        dialect, framing = self._dialect, _framing(self.captured)
+        dialect = self._dialect
         assert dialect is not None
-        told = _told(frame, str(framing), is_first=start == 0)
+        assert self._framing is not None
+        told = _told(frame, self._framing, is_first=start == 0)
         if told is None:
             return
         begun = dialect.begun
@@ -185,7 +193,7 @@ class Waits:
         ]
 
 
-def _framing(captured: Captured) -> Any:
+def _framing(captured: Captured) -> Framing | None:
     """How the client's body is cut into frames; None where it is coded, or no stream of frames."""
     head = captured.response
     if head is None or head.went_with("content-encoding") not in ("", "identity"):
@@ -194,13 +202,20 @@ def _framing(captured: Captured) -> Any:
     return framing_of(kind, _path(captured))
 
 
+def _guessed(piece: bytes) -> Framing | None:
+    """How a body is cut of which only what follows is known."""
+    if _OF_EVENTS.search(piece):
+        return "sse"
+    return "lines" if piece.startswith(b"{") and piece.endswith(b"}\n") else None
+
+
 def _path(captured: Captured) -> bytes:
     head = captured.request
     line = (head.went or head.came or "") if head is not None else ""
     return line.partition(" ")[2].partition(" ")[0].partition("?")[0].encode("utf-8", "surrogateescape")
 
 
-def _told(frame: bytes, framing: str, is_first: bool) -> tuple[str, str] | None:
+def _told(frame: bytes, framing: Framing, is_first: bool) -> tuple[str, str] | None:
     """The name and the text of a frame; None for a comment and the like."""
     if framing == "sse":
         event = parse(frame.removeprefix(BOM) if is_first else frame)

@@ -49,7 +49,7 @@ class Store:
 
     def capture(self, exchange: Exchange) -> Capture | None:
         """Takes a copy of an exchange that begins, if anybody looks on."""
-        return self._copied(self._add(exchange), exchange, late=False) if self._ticking is not None else None
+        return self._copied(self._add(exchange), late=False) if self._ticking is not None else None
 
     def ended(self, exchange: Exchange) -> None:
         """Keeps what is known of an exchange, for good but for the bound."""
@@ -121,8 +121,10 @@ class Store:
             self._ticking = asyncio.get_running_loop().create_task(self._tick(), name="inspector")
             self._find_open()
             for record in self._open.values():
-                if record.captured is None and record.exchange is not None:
-                    record.exchange.capture = self._copied(record, record.exchange, late=True)
+                if record.exchange is not None and record.exchange.capture is None:
+                    if record.captured is not None:
+                        record.captured.let_go()  # what passed since is missing
+                    record.exchange.capture = self._copied(record, late=True)
         try:
             yield
         finally:
@@ -186,7 +188,7 @@ class Store:
         record = self._records[self._numbers] = Record(self._numbers, exchange)
         return record
 
-    def _copied(self, record: Record, exchange: Exchange, late: bool) -> Captured:
+    def _copied(self, record: Record, late: bool) -> Captured:
         captured = record.captured = Captured(self.budget, self.redactor, self.masker, late)
         self._with_bodies[record.number] = record
         return captured
