@@ -60,6 +60,7 @@ class Captured:
         "_asked",
         "_budget",
         "_halvings",
+        "_is_staged",
         "_masker",
         "_most",
         "_pending",
@@ -91,6 +92,7 @@ class Captured:
         self._streams: dict[Side, MaskedStream] = {}
         self._masker = masker
         self._previous: float | None = None
+        self._is_staged = False
         self._halvings = self._since_gap = 0
         self.gaps: list[float] = []
         """The silences of the upstream in their order, in seconds; once they are many, the longest of neighbours."""
@@ -136,6 +138,7 @@ class Captured:
 
     def read(self, data: bytes, read_at: float) -> None:
         """Bytes that came."""
+        self._is_staged = True
         self._add("read", read_at, read_at, data)
 
     def wrote(self, data: bytes) -> None:
@@ -170,7 +173,7 @@ class Captured:
         """Masks and keeps what was gathered, in the order in which it happened."""
         self._show_heads()
         pending, self._pending = self._pending, []
-        if "upstream" in self.bodies or any(entry[0] == "read" for entry in pending):
+        if self._is_staged:
             pending.sort(key=_moment)  # a stage's pieces are told before what they were made of
         for kind, at, until, data in pending:
             self._keep(kind, at, until, data)

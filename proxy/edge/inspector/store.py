@@ -18,6 +18,8 @@ from proxy.edge.inspector.record import Record
 KEPT = 10_000
 """Exchanges that ended, without their bodies."""
 TICK_S = 0.05
+CROWDED_TICK_S = 0.1
+"""With more open exchanges than LOOKED_AT: what a look costs beside the events is then halved."""
 LINGER_S = 5.0
 """How long copying goes on after the last reader left: a page that is loaded again shall miss nothing."""
 LOOKED_AT = 40
@@ -150,7 +152,7 @@ class Store:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_S if len(self._open) <= LOOKED_AT else CROWDED_TICK_S)
             self.look()
 
     def look(self) -> None:
