@@ -7,7 +7,7 @@ Layers, each of which imports only those below it:
 
     cli                 commands: arguments, exit codes, printing
     app                 settings into a proxy that listens and can be changed while it does, in one process or several
-    config  net  edge   what may be written │ sockets │ observers: logs, metrics
+    config  net  edge   what may be written │ sockets │ observers: logs, metrics, the inspector
     core                pure decisions, no sockets, no clock
 
     demo                a fake LLM with a page; stands alone
@@ -28,7 +28,7 @@ The life of a request (`net.handler` tells it in code):
                         loop; a full client pauses the upstream. `heartbeat` fills silences; a 101 leads to `tunnel`
      9  net.life        gives back what the exchange held: `call` its connection to the pool. An upstream that is read
                         on for its usage goes on from there
-    10  net.tap         observers are told how it ended
+    10  net.tap         observers are told how it ended; who wants copies gets them all along, after each write
 
 Until 7 an error becomes an answer; from then on it can only become an abort, which every client can tell from an end.
 """

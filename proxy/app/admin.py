@@ -3,14 +3,17 @@
 from proxy.app.errors import CannotListen
 from proxy.config.compile import Admin as AdminSettings
 from proxy.edge.admin import Admin, MetricsPage, Readiness, StatusPage
+from proxy.edge.inspector.api import Api
 from proxy.net.server import refuse_taken
 
 _ANOTHER_ADMIN = " (that is the admin listener: choose another with --admin HOST:PORT or `admin:`, or switch it off)"
 
 
-async def open_admin(settings: AdminSettings, state: Readiness, metrics: MetricsPage, status: StatusPage) -> Admin:
-    """Opened last: who finds it there finds the proxy too. Errors: CannotListen."""
-    made = Admin(state, metrics, status, settings.hosts, settings.token)
+async def open_admin(
+    settings: AdminSettings, state: Readiness, metrics: MetricsPage, status: StatusPage, api: Api | None = None
+) -> Admin:
+    """Opened last: who finds it there finds the proxy too; `api` None is no inspector. Errors: CannotListen."""
+    made = Admin(state, metrics, status, settings.hosts, settings.token, api)
     try:
         if settings.where.path is not None:
             refuse_taken(settings.where.path)

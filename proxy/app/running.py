@@ -16,6 +16,8 @@ from proxy.config.compile import Admin as AdminSettings
 from proxy.config.compile import Settings
 from proxy.core.exchange import Exchange, Observer
 from proxy.edge.admin import Admin
+from proxy.edge.inspector.api import Api
+from proxy.edge.inspector.store import Store
 from proxy.edge.metrics import Metrics
 from proxy.edge.state import LogFigures, Reloads
 from proxy.edge.status import Status
@@ -48,10 +50,14 @@ class Change:
 class Running:
     """A proxy that listens. Made by `start`, changed by `reload`, ended by `stop`; belongs to one event loop."""
 
-    def __init__(self, settings: Settings, observers: Sequence[Observer], log: LogFigures | None = None) -> None:
+    def __init__(
+        self, settings: Settings, observers: Sequence[Observer], log: LogFigures | None = None, inspected: bool = False
+    ) -> None:
         self._settings = settings
         self._tally = Tally(_upstream_names(settings)) if settings.admin else None
-        self._tap = Tap([*observers, self._tally] if self._tally else observers)
+        inspector = settings.inspector if settings.admin and inspected else None
+        self._store = Store(inspector.capture_bytes, inspector.secrets, self.open) if inspector else None
+        self._tap = Tap([*observers, self._tally] if self._tally else observers, self._store)
         self._log = log
         self._upstreams = Upstreams()
         self._tls: ServerTls | None = None
@@ -75,7 +81,7 @@ class Running:
 
         Errors: CannotListen, LaxParser, UnusableTlsFile.
         """
-        running = await cls.start_worker(settings, observers, log)
+        running = await cls.start_worker(settings, observers, log, inspected=True)
         if settings.admin is not None:
             await running._start_admin(settings.admin)
         return running
@@ -87,14 +93,15 @@ class Running:
         observers: Sequence[Observer] = (),
         log: LogFigures | None = None,
         bound: Sequence[Sequence[socket.socket]] = (),
+        inspected: bool = False,
     ) -> "Running":
         """The same without an admin listener, though with its figures; `bound` are the sockets of each address.
 
-        Errors: as for `start`.
+        `inspected` is whether exchanges are kept for the inspector. Errors: as for `start`.
         """
         if not PARSES_STRICTLY:
             raise LaxParser
-        running = cls(settings, observers, log)
+        running = cls(settings, observers, log, inspected)
         try:
             running.commit(await running.prepare(settings, bound), first=True)
         except BaseException:
@@ -113,8 +120,9 @@ class Running:
         """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
         assert self.metrics is not None
         assert self.status is not None
+        api = Api(self._store, __version__) if self._store is not None else None
         try:
-            self._admin = await open_admin(admin, self, self.metrics, self.status)
+            self._admin = await open_admin(admin, self, self.metrics, self.status, api)
         except CannotListen:
             await self.stop(0)
             raise
@@ -183,6 +191,8 @@ class Running:
         if first:
             return
         names = _upstream_names(settings)
+        if self._store is not None and settings.inspector is not None:
+            self._store.learn(settings.inspector.secrets)
         if self._tally is not None:
             self._tally.know(names)
         if self.status is not None:

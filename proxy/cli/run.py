@@ -99,6 +99,8 @@ def tell(config: Config, addresses: list[str], admin: str | None) -> None:
     for address in addresses:
         log.info("streamsafe %s listens on %s", __version__, address)
     if admin is not None:
-        log.info("/healthz, /readyz, /metrics and /status are at %s", admin)
+        inspected = config.inspector is not None and config.workers == 1
+        what = "the inspector, /healthz" if inspected else "/healthz"
+        log.info("%s, /readyz, /metrics and /status are at %s", what, admin)
     for route in config.routes:
         log.info("%s goes to %s", route.path or route.path_regex, shown_url(route.upstream[0].url))

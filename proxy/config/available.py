@@ -34,7 +34,6 @@ def _is_single(upstreams: object) -> bool:
 
 
 NOT_YET: dict[str, NotYet] = {
-    "inspector": NotYet("off", "nothing is captured", later="{capture: 64MiB}"),
     "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
     "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
     "routes[].balance": NotYet("round_robin", "a route has one upstream"),

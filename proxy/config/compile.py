@@ -47,6 +47,14 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspector:
+    """What the inspector may keep, in bytes, and what it must never show."""
+
+    capture_bytes: int
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that a running proxy needs to know. Times in seconds, sizes in bytes, `tls_*` are paths."""
 
@@ -59,6 +67,8 @@ class Settings:
     tls_key: str | None = None
     admin: Admin | None = None
     """None: nothing is counted and nothing told."""
+    inspector: Inspector | None = None
+    """None: no exchange is kept. It is on the admin listener: without that there is none either."""
 
 
 def instance_name(config: Config) -> str:
@@ -86,6 +96,9 @@ def compiled(config: Config, instance: str | None = None) -> Settings:
         tls_cert=tls.cert if tls else None,
         tls_key=tls.key if tls else None,
         admin=_admin(config),
+        inspector=Inspector(config.inspector.capture, tuple(injection.secrets(config)))
+        if config.inspector and config.admin
+        else None,
     )
 
 

@@ -95,7 +95,10 @@ class Inspector(Section):
 
     place: ClassVar[str] = "inspector."
 
-    capture: Size = Field(default=64 * 1024 * 1024, description="How much of the exchanges is kept in memory, in all.")
+    capture: Size = Field(
+        default=64 * 1024 * 1024,
+        description="How much of heads and bodies is kept in memory, in all; nothing of them while no page is open.",
+    )
 
 
 class Log(Section):
@@ -126,13 +129,13 @@ class Config(Section):
     )
     admin: OrOff[ListenAddress] = Field(
         default=Address("127.0.0.1", 8788),
-        description="Where /healthz, /readyz, /metrics and /status are served: HOST:PORT or unix:/path. Port 0: the "
-        "system picks a free one. `off`: nowhere.",
+        description="Where the inspector (`/`), /healthz, /readyz, /metrics and /status are served: HOST:PORT or "
+        "unix:/path. Port 0: the system picks a free one. `off`: nowhere.",
     )
     admin_token: SecretText | None = Field(
         default=None,
-        description="Token needed for /metrics and /status (`Authorization: Bearer`), `${NAME}` or `${file:/path}`; "
-        "required if `admin` is not on loopback.",
+        description="Token needed for the inspector, /metrics and /status (`Authorization: Bearer`), `${NAME}` or "
+        "`${file:/path}`; required if `admin` is not on loopback.",
     )
     workers: Workers = Field(default=1, description="Processes that share the listeners. `auto`: one for each core.")
     allowed_hosts: tuple[HostName, ...] = Field(
@@ -159,7 +162,8 @@ class Config(Section):
         default=75.0, description="How long an idle client connection stays open, and how long a request head may take."
     )
     inspector: OrOff[Inspector] = Field(
-        default=None, description="Shows exchanges as they happen, on `admin`. `off`: nothing is kept."
+        default=Inspector(),
+        description="Shows exchanges as they happen, at `/` on `admin`. `off`: nothing is kept.",
     )
     log: Log = Field(
         default=Log(),

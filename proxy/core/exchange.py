@@ -3,7 +3,7 @@
 Times are seconds of a monotonic clock; the moment of the start is also kept as wall-clock time for the log.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from proxy.core.dialects import Usage, Verdict
@@ -16,6 +16,8 @@ from proxy.core.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.routes import Route
 
 Outcome = Literal[
     "complete",
@@ -36,6 +38,37 @@ Phase = Literal["plan", "upload", "waiting", "body"]
 
 STALL_S = 1.0
 """A wait of that many seconds is worth a word."""
+
+
+class Capture(Protocol):
+    """Takes a copy of one exchange, each part after it was sent. What it raises ends the copying and nothing else.
+
+    It must not wait, keep a buffer that has no bound, or think: it is called within the turn of the loop that relays.
+    """
+
+    def asked(self, received: RequestHead, sent: bytes, route: Route | None) -> None:
+        """The head of the request as it came, and as it went upstream; empty and None if it did not go there."""
+
+    def answered(self, received: ResponseHead | None, sent: bytes) -> None:
+        """The head of the response as it came, None for an answer of ours, and as it went to the client."""
+
+    def uploaded(self, data: bytes) -> None:
+        """Bytes of the request's body, as they came."""
+
+    def passed(self, data: bytes, read_at: float) -> None:
+        """Body bytes that went on as they came. Runs once per event."""
+
+    def read(self, data: bytes, read_at: float) -> None:
+        """Body bytes that a stage changes on their way."""
+
+    def wrote(self, data: bytes) -> None:
+        """Body bytes that came out of a stage, or are our own."""
+
+    def paused(self) -> None:
+        """The client is full, and nothing more is read for it."""
+
+    def resumed(self) -> None:
+        """The client has caught up."""
 
 
 @dataclass(slots=True)
@@ -88,6 +121,8 @@ class Exchange:
     heartbeats: int = 0
     read_on: bool = False
     """Whether the upstream was read on after the client had gone."""
+    capture: Capture | None = field(default=None, repr=False, compare=False)
+    """Who wants a copy of this exchange; may come and go while it runs."""
 
     @property
     def phase(self) -> Phase | None:
@@ -143,3 +178,10 @@ class Observer(Protocol):
 
     def ended(self, exchange: Exchange) -> None:
         """The exchange is over and will not change any more."""
+
+
+class Capturer(Observer, Protocol):
+    """An observer that may also ask for a copy of what passes."""
+
+    def capture(self, exchange: Exchange) -> Capture | None:
+        """Who takes the copy of an exchange that begins; None if nobody wants one."""

@@ -64,6 +64,11 @@ class Redactor:
         # The longest first: one secret may be a part of another.
         self._forms = sorted(forms.items(), key=lambda entry: len(entry[0]), reverse=True)
 
+    @property
+    def forms(self) -> list[str]:
+        """Every form of every secret that is looked for, the longest first."""
+        return [form for form, _ in self._forms]
+
     def text(self, text: str) -> str:
         """The text with every secret in the form in which it may be shown."""
         for form, shown in self._forms:

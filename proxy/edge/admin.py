@@ -1,8 +1,9 @@
-"""The admin listener: /healthz and /readyz for probes, /metrics and /status for who runs the proxy.
+"""The admin listener: /healthz and /readyz for probes, /metrics and /status for operators, / for the inspector.
 
-No byte of an exchange passes here, and nothing here changes anything: every page is read by GET. The two probes give
-constant answers and are open, because a kubelet comes with the pod's address as Host and without a token; all else is
-behind the Host check, which stops DNS rebinding, and behind the token, if there is one.
+Nothing here changes anything: every page is read by GET. The two probes give constant answers and are open, because a
+kubelet comes with the pod's address as Host and without a token; all else is behind the Host check, which stops DNS
+rebinding. What tells anything is behind the token, if there is one; the files of the inspector's page tell nothing,
+and a browser can send a token only once it has them.
 """
 
 import hmac
@@ -15,6 +16,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.guard import Hosts
+from proxy.edge.inspector.api import Api
+from proxy.edge.inspector.pages import page_files
 
 _KEEP_ALIVE_S = 75.0
 # How long a page that is being sent may keep a stop.
@@ -32,7 +35,9 @@ _INDEX = (
 )
 _FIELDS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -78,10 +83,16 @@ class StatusPage(Protocol):
 
 
 class Admin:
-    """The pages of one proxy. `hosts` None is no Host check, `token` None is none needed."""
+    """The pages of one proxy. `hosts` None is no Host check, `token` None is none needed, `api` None no inspector."""
 
     def __init__(
-        self, state: Readiness, metrics: MetricsPage, status: StatusPage, hosts: Hosts | None, token: str | None
+        self,
+        state: Readiness,
+        metrics: MetricsPage,
+        status: StatusPage,
+        hosts: Hosts | None,
+        token: str | None,
+        api: Api | None = None,
     ) -> None:
         self._state = state
         self._metrics = metrics
@@ -89,7 +100,14 @@ class Admin:
         self._hosts = hosts
         self._token = token
         application = web.Application(middlewares=[self._guarded])
-        application.router.add_get("/", self._index)
+        self._api = api
+        self._open = _PROBES
+        if api is None:
+            application.router.add_get("/", self._index)
+        else:
+            files = page_files()
+            application.router.add_routes([*api.routes(), *[web.get(path, file) for path, file in files.items()]])
+            self._open |= files.keys()
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics_page)
@@ -101,6 +119,7 @@ class Admin:
             logger=log,
             keepalive_timeout=_KEEP_ALIVE_S,
             shutdown_timeout=_SHUTDOWN_S,
+            handler_cancellation=True,  # a page that is closed is not watched for any more
         )
         self.address = ""
         """Where it listens, once it does: a URL with the port in use, or `unix:` and a path."""
@@ -126,6 +145,8 @@ class Admin:
 
     async def close(self) -> None:
         """Ends the listener."""
+        if self._api is not None:
+            self._api.close()
         await self._runner.cleanup()
 
     @web.middleware
@@ -134,7 +155,7 @@ class Admin:
         if request.path not in _PROBES:
             if not self._is_for_us(request):
                 return _refusal(421, "misdirected", "The admin listener does not answer for this Host.")
-            if not self._has_token(request):
+            if request.path not in self._open and not self._has_token(request):
                 refused = _refusal(401, "unauthorized", "Send the admin_token as `Authorization: Bearer ...`.")
                 refused.headers["WWW-Authenticate"] = "Bearer"
                 return refused
@@ -144,8 +165,14 @@ class Admin:
             refused = _refusal(405, "method_not_allowed", "Everything here is read by GET.")
             refused.headers["Allow"] = error.headers["Allow"]
             return refused
-        except web.HTTPNotFound:
+        except web.HTTPNotFound as error:
+            if request.match_info.http_exception is None:
+                return _refusal(404, "not_found", error.reason)
             return _refusal(404, "not_found", f"There is no such page here, but {', '.join(['/', *_PAGES])}.")
+        except web.HTTPClientError as error:
+            return _refusal(error.status, "bad_request", error.reason)
+        except web.HTTPServiceUnavailable as error:
+            return _refusal(503, "too_many", error.reason)
 
     def _is_for_us(self, request: web.Request) -> bool:
         """The Host check; a target with an authority of its own is for a proxy, which this is not."""

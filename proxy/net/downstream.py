@@ -180,6 +180,7 @@ class Client:
         "echoes_request_id",
         "exchange",
         "head",
+        "head_bytes",
         "keep_alive",
         "trace",
     )
@@ -199,6 +200,8 @@ class Client:
         self.echoes_request_id = True
         self.early: Callable[[ProxyError], None] | None = None
         """Says in the stream what went wrong, where one may have begun before the upstream's answer."""
+        self.head_bytes = b""
+        """The head of the answer, kept only for who wants a copy of it."""
         self.connection.serve(self.body)
         self._transport = self.connection.transport
         self._ends_by_close = self._lingers = self._switched = False
@@ -254,7 +257,10 @@ class Client:
             self.keep_alive = False  # with a body half read, whatever follows could be taken for the next request
         if not self.keep_alive:
             ours.append(_CLOSE)
-        self._sink = _SINKS[framing](transport, response_bytes(status, reason, fields + ours))
+        head = response_bytes(status, reason, fields + ours)
+        if self.exchange.capture is not None:
+            self.head_bytes = head
+        self._sink = _SINKS[framing](transport, head)
         return self._sink
 
     def _echo(self, fields: list[Field]) -> list[Field]:
@@ -269,7 +275,10 @@ class Client:
             raise ClientGone
         self._switched = True
         self.keep_alive = False
-        self.write(response_bytes(101, reason, fields + self._echo(fields)))
+        head = response_bytes(101, reason, fields + self._echo(fields))
+        if self.exchange.capture is not None:
+            self.head_bytes = head
+        self.write(head)
 
     def write(self, data: bytes) -> None:
         """Sends bytes of a tunnel."""

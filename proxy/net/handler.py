@@ -9,7 +9,7 @@ import time
 
 from aiohttp import web
 
-from proxy.core.answer import answer
+from proxy.core.answer import answer, error_body
 from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges
 from proxy.core.exchange import Exchange
 from proxy.core.forwarding import NOBODY, client_ip
@@ -23,7 +23,7 @@ from proxy.net.heartbeat import Early, Pulse
 from proxy.net.life import Aftermath, Life
 from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
-from proxy.net.tap import Tap
+from proxy.net.tap import Tap, copying
 from proxy.net.tunnel import Tunnel
 from proxy.net.upload import Upload
 from proxy.net.upstream import Upstreams
@@ -70,6 +70,9 @@ class Handler:
                 await (self._forward_counted if counted else self._forward)(client, decided, exchange)
             else:
                 self._answer(client, decided, exchange)
+                if exchange.capture is not None:
+                    with copying(exchange) as capture:
+                        capture.asked(client.head, b"", None)
         except asyncio.CancelledError:
             exchange.failed(Draining() if self._ending else ClientGone())
             client.abort()
@@ -133,6 +136,7 @@ class Handler:
         now = time.time(), time.monotonic()
         exchange = Exchange(client.trace.request_id, *now, request.method, request.raw_path, client.connection.peer.ip)
         client.exchange = exchange
+        self._tap.begun(exchange)
         return exchange
 
     def _end(self, exchange: Exchange) -> None:
@@ -147,6 +151,9 @@ class Handler:
         exchange.route = decided.route.name if decided.route else ""
         exchange.status = decided.status
         client.reply(decided)
+        if exchange.capture is not None:
+            with copying(exchange) as capture:
+                capture.answered(None, client.head_bytes)
 
     async def _forward_counted(self, client: Client, forward: Forward, exchange: Exchange) -> None:
         """Forwards where the route has a place left."""
@@ -183,6 +190,9 @@ class Handler:
             relay = life.relay = Relay(client, connection, forward, clocks, exchange)
             clocks.expire = relay.expire
             relay.start(sink or client.start(decided), decided)
+            if exchange.capture is not None:
+                with copying(exchange) as capture:
+                    capture.answered(head, client.head_bytes)
             if beat is not None:
                 life.watch(Pulse(relay, beat) if decided.injects else None)
             if not relay.finished:
@@ -211,6 +221,9 @@ class Handler:
         except ProxyError:
             connection.close()
             raise
+        if exchange.capture is not None:
+            with copying(exchange) as capture:
+                capture.answered(head, client.head_bytes)
         exchange.status, exchange.outcome = head.status, "tunnel_closed"
         await Tunnel(client, connection, exchange, route.timeouts.tunnel_idle).run(self._upstreams.sweeper)
         if self._ending:
@@ -227,3 +240,8 @@ class Handler:
         elif client.connected:
             exchange.status = error.status
             client.refuse(error, route, self._proxy.instance)
+            if exchange.capture is not None:
+                with copying(exchange) as capture:
+                    capture.answered(None, client.head_bytes)
+                    if client.head.method != b"HEAD":
+                        capture.wrote(error_body(error, route))

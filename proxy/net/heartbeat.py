@@ -8,6 +8,7 @@ from proxy.core.streams import Heartbeat
 from proxy.core.watch import Watch
 from proxy.net.downstream import Client, Sink
 from proxy.net.relay import Relay
+from proxy.net.tap import copying
 from proxy.net.upload import Upload
 
 
@@ -57,6 +58,9 @@ class Early:
                 self.sink = self._client.start(answer)
                 self._exchange.status, self._exchange.stream = answer.status, answer.stream or ""
                 self.sink.flush_head()
+                if self._exchange.capture is not None:
+                    with copying(self._exchange) as capture:
+                        capture.answered(None, self._client.head_bytes)
         except ClientGone:
             return
         self._last = now
@@ -65,6 +69,7 @@ class Early:
             self._exchange.heartbeats += 1
             self._exchange.bytes_out += len(heartbeat)
             self.sink.write(heartbeat)
+            self._copy(heartbeat)
 
     def follow(self, answer: Answer) -> Sink | None:
         """Where the upstream's answer goes on, None if none has begun. Errors: StreamRefused for one that cannot."""
@@ -83,3 +88,9 @@ class Early:
         if event is not None:
             self._exchange.bytes_out += len(event)
             self.sink.write(event)
+            self._copy(event)
+
+    def _copy(self, data: bytes) -> None:
+        if self._exchange.capture is not None:
+            with copying(self._exchange) as capture:
+                capture.wrote(data)

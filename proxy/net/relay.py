@@ -11,7 +11,7 @@ import time
 
 from proxy.core.answer import Answer, trailers
 from proxy.core.errors import ClientGone, ClientStalled, OwnError, ProxyError
-from proxy.core.exchange import Exchange
+from proxy.core.exchange import Capture, Exchange
 from proxy.core.framers.sse import BOM
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
@@ -19,6 +19,7 @@ from proxy.core.stages import Stage
 from proxy.core.watch import Watch
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import Client, Nowhere, Sink
+from proxy.net.tap import copying
 from proxy.net.upstream.connection import Connection
 
 log = logging.getLogger("proxy")
@@ -127,6 +128,9 @@ class Relay:
             if self._stage is not None:
                 self._last = last
                 self._through(self._stage, data)
+                if exchange.capture is not None:
+                    with copying(exchange) as capture:
+                        capture.read(data, now)
                 return
             exchange.bytes_out += len(data)
             if last:
@@ -136,6 +140,8 @@ class Relay:
                 self._sink.write(data)
             if self._watch is not None:
                 self._look(data)
+            if exchange.capture is not None:
+                self._passed(exchange.capture, data, now)
         except Exception:  # else the loop would take it for the transport's
             log.exception(FAULT, self._exchange.request_id)
             self._fault()
@@ -159,6 +165,21 @@ class Relay:
         self._exchange.bytes_out += len(piece)
         self._sink.write(piece)
         self._look(piece)
+        self._copy(piece)
+
+    def _passed(self, capture: Capture, data: bytes, now: float) -> None:
+        """Gives a copy of what went on as it came. Written out: it runs once per event while somebody looks on."""
+        try:
+            (capture.read if self._gone else capture.passed)(data, now)
+        except Exception:
+            self._exchange.capture = None
+            log.exception("request %s is not copied any more", self._exchange.request_id)
+
+    def _copy(self, data: bytes) -> None:
+        """Gives whoever wants one a copy of what was sent but not as it came."""
+        if data and self._exchange.capture is not None and not self._gone:
+            with copying(self._exchange) as capture:
+                capture.wrote(data)
 
     def _through(self, stage: Stage, data: bytes) -> None:
         """Feeds the stage and sends its pieces, until it wants input, the client is full, or others have waited."""
@@ -185,6 +206,7 @@ class Relay:
                 self._exchange.bytes_out += len(rest)
                 self._sink.finish(rest, self._trailers())
                 self._look(rest)
+                self._copy(rest)
                 self._end()
         except ProxyError as error:
             self.failed(error)
@@ -229,6 +251,7 @@ class Relay:
         if rest:
             self._exchange.bytes_out += len(rest)
             self._sink.write(rest)
+            self._copy(rest)
 
     def _let_go(self, stage: Stage) -> bool:
         """Sends what a stage had ready and kept only for a client that is behind; whether that was all of it.
@@ -255,6 +278,7 @@ class Relay:
         self._exchange.heartbeats += 1
         self._exchange.bytes_out += len(heartbeat)
         self._sink.write(heartbeat)
+        self._copy(heartbeat)
         return True
 
     @property
@@ -309,6 +333,9 @@ class Relay:
         self._clocks.client_unsent = self._sink.unsent
         self._clocks.client_write_since = time.monotonic()
         self._connection.pause()
+        if self._exchange.capture is not None:
+            with copying(self._exchange) as capture:
+                capture.paused()
 
     def resume(self) -> None:
         """The client has caught up."""
@@ -317,6 +344,9 @@ class Relay:
             self._exchange.max_stall = max(self._exchange.max_stall, now - since)
         self._clocks.client_write_since = None
         self._exchange.last_byte_at = now  # the silence was not the upstream's
+        if self._exchange.capture is not None:
+            with copying(self._exchange) as capture:
+                capture.resumed()
         self._go_on()
 
     def _go_on(self) -> None:

@@ -13,6 +13,7 @@ from proxy.core.exchange import Exchange
 from proxy.net.deadlines import Sweeper
 from proxy.net.downstream import FLUSH_S, Client
 from proxy.net.sockets import unsent_bytes
+from proxy.net.tap import copying
 from proxy.net.upstream.connection import Connection
 
 
@@ -80,6 +81,9 @@ class Tunnel:
         self._exchange.bytes_in += len(data)
         if self._upstream is not None and not self._upstream.is_closing():
             self._upstream.write(data)
+        if self._exchange.capture is not None:
+            with copying(self._exchange) as capture:
+                capture.uploaded(data)
         return False, b""
 
     def feed_eof(self) -> None:
@@ -109,6 +113,9 @@ class Tunnel:
         self._last = time.monotonic()
         self._exchange.bytes_out += len(data)
         self._client.write(data)
+        if self._exchange.capture is not None:
+            with copying(self._exchange) as capture:
+                capture.passed(data, self._last)
 
     def upstream_ended(self) -> bool:
         """The upstream sends no more; returns whether it may still be sent to."""

@@ -16,6 +16,7 @@ from proxy.core.plan import Forward
 from proxy.core.streams import accepts_events
 from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
+from proxy.net.tap import copying
 from proxy.net.upstream.connection import Connection
 
 # A body up to this size, all here when it is sent, can be sent once more on another connection.
@@ -53,6 +54,7 @@ class Upload:
         if self._whole is not None:
             connection.write(self._head + self._framed(self._whole, ended=True))
             self._sent(connection)
+            self._copy_head()
             return
         ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
         data = self._read_nowait()
@@ -61,10 +63,21 @@ class Upload:
                 self._whole = data
             connection.write(self._head + self._framed(data, ended=True))
             self._sent(connection)
+            self._copy_head(data)
             return
         connection.write(self._head + self._framed(data))
+        self._copy_head(data)
         name = f"upload {self._forward.route.name}"
         self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=name)
+
+    def _copy_head(self, data: bytes = b"") -> None:
+        """Gives whoever wants one a copy of the head, and of what went with it."""
+        if self._exchange.capture is not None:
+            forward = self._forward
+            with copying(self._exchange) as capture:
+                capture.asked(forward.request, self._head, forward.route)
+                if data:
+                    capture.uploaded(data)
 
     def cancel(self) -> None:
         """Stops piping; the connection cannot be used again then."""
@@ -115,6 +128,9 @@ class Upload:
                     break
                 self._count(data)
                 connection.write(self._framed(data))
+                if self._exchange.capture is not None:
+                    with copying(self._exchange) as capture:
+                        capture.uploaded(data)
                 if connection.writing_paused:
                     clocks.upload_since = time.monotonic()
                     await connection.wait_writable()

@@ -59,7 +59,19 @@ async def test_by_default_it_is_on_loopback_and_says_where(
             assert (answer.status, await answer.text()) == (200, said)
     async with session.get(f"{admin}/") as answer:
         assert answer.content_type == "text/html"
+        assert "inspector" in await answer.text()
+
+
+async def test_without_the_inspector_the_first_page_is_a_list_of_the_others(
+    serve: Serve, echo: Echo, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(f"inspector: off\nroutes: [{{upstream: '{echo.url}'}}]")
+    admin = await wait_admin(serve("-c", str(file), "--admin", "127.0.0.1:0"))
+    async with session.get(f"{admin}/") as answer:
         assert {"/healthz", "/readyz", "/metrics", "/status"} == set(re.findall('href="([^"]+)"', await answer.text()))
+    async with session.get(f"{admin}/api/exchanges") as answer:
+        assert answer.status == 404
 
 
 def test_the_default_is_port_8788(tmp_path: Path) -> None:
@@ -185,14 +197,15 @@ async def asked(admin: str, request: bytes) -> bytes:
     return answer
 
 
-PAGES = ("/", "/metrics", "/status", "/none")
+PAGES = ("/metrics", "/status", "/none", "/api/exchanges", "/api/exchanges/1", "/api/events")
+FILES = ("/", "/inspector/app.js")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.nip.io", "localhost@evil", "[::ffff:10.0.0.1]", ""])
 async def test_a_foreign_host_reads_nothing_but_the_probes(serve: Serve, echo: Echo, host: str) -> None:
     """SEC-41, THR-1."""
     admin = await wait_admin(serve(echo.url, "--admin", "127.0.0.1:0"))
-    for path in PAGES:
+    for path in (*PAGES, *FILES):
         answer = await asked(admin, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 421 "), path
         assert b"streamsafe_" not in answer
@@ -235,10 +248,10 @@ async def test_without_the_token_nothing_is_read_but_the_probes(
                 assert answer.status == 401
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
                 assert (await answer.json())["error"]["code"] == "unauthorized"
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", *FILES):  # a browser can send a token only once it has the page
         async with session.get(admin + path) as answer:
             assert answer.status == 200
-    for path in ("/", "/metrics", "/status"):
+    for path in ("/metrics", "/status", "/api/exchanges"):
         async with session.get(admin + path, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
             assert answer.status == 200
             assert TOKEN not in await answer.text()

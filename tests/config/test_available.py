@@ -11,7 +11,6 @@ ENVIRON = {"TOKEN": "0123456789abcdef0123"}
 
 ASKED = {
     "workers": ("workers: auto", "1 (workers is not available yet: the proxy runs as one process)"),
-    "inspector": ("inspector: {capture: 1MiB}", "off (inspector is not available yet: nothing is captured)"),
     "routes[].upstream": (
         "upstream: [http://a, http://b]",
         "one upstream (upstream is not available yet: a route has one upstream)",

@@ -212,7 +212,7 @@ def test_every_key_in_the_schema_is_described_and_has_its_default() -> None:
     assert all(field["description"] for part in described for field in part["properties"].values())
     assert schema["$defs"]["Timeouts"]["properties"]["head"]["default"] == "10m"
     assert schema["$defs"]["Timeouts"]["properties"]["total"]["default"] == "off"
-    assert "Not available yet" in schema["properties"]["inspector"]["description"]
+    assert "Not available yet" in schema["$defs"]["Stream"]["properties"]["on_client_gone"]["description"]
 
 
 def test_the_example_is_yaml_for_others_too() -> None:

@@ -117,3 +117,10 @@ def test_the_scheme_before_a_secret_stays() -> None:
 def test_text_without_a_secret_is_left_alone(before: str, behind: str) -> None:
     """MUST. O8."""
     assert Redactor(["sk-canary-that-is-not-there-0123"]).text(before + behind) == before + behind
+
+
+def test_the_forms_that_are_looked_for_can_be_had_the_longest_first() -> None:
+    forms = Redactor(["secret/0123456789"]).forms
+    assert {"secret/0123456789", "secret%2F0123456789", "secret%2f0123456789"} <= set(forms)
+    assert [len(form) for form in forms] == sorted(map(len, forms), reverse=True)
+    assert Redactor(["abc"]).forms == [], "too short to be looked for"

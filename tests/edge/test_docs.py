@@ -9,6 +9,11 @@ from typing import get_args
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.access_log import fields
+from proxy.edge.inspector.api import Api
+from proxy.edge.inspector.captured import Budget, Captured, Kind
+from proxy.edge.inspector.masking import masker_of
+from proxy.edge.inspector.record import Record
+from proxy.edge.inspector.store import Store
 
 from .figures import families
 
@@ -87,3 +92,25 @@ def test_every_metric_of_the_process_is_named() -> None:
     found = {family.name for family in families() if family.name.startswith(NOT_OF_OURS)}
     assert found, "the system tells nothing of processes"
     assert {name for name in found if f"`{name}" not in OPERATIONS} == set()
+
+
+INSPECTOR = (Path(__file__).resolve().parents[2] / "docs" / "inspector.md").read_text("utf-8")
+
+
+def test_every_member_of_a_summary_is_named_in_its_order() -> None:
+    exchange = Exchange("id", 0.0, 0.0)
+    record = Record(1, exchange)
+    redactor, masker = masker_of([])
+    record.captured = Captured(Budget(1000), redactor, masker, late=False)
+    assert record.look(redactor)
+    (listed,) = re.findall(r"^id request_id .*?(?=^```)", INSPECTOR, re.MULTILINE | re.DOTALL)
+    assert listed.split() == list(record.summary)
+
+
+def test_every_path_and_kind_of_mark_is_described() -> None:
+    store = Store(1000, [], list)
+    for route in Api(store, "0").routes():
+        path = route.path.replace("{id:[0-9]{1,15}}", "{id}")
+        assert f"| `{path}" in INSPECTOR, path
+    for kind in get_args(Kind):
+        assert f"`{kind}`" in INSPECTOR, kind

@@ -1,0 +1,323 @@
+"""The inspector's page in a real browser: live within 200 ms, right about who was waited for, inert, responsive."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.net.conftest import MakeOrigin
+from tests.net.origin import request, whole_request
+from tests.net.responses import OK, SSE, counted
+from tests.net.wire import chunk, head
+from tests.security import browser as chromium
+from tests.security.browser import Browser, Page
+from tests.security.world import TOKEN
+
+from .inspector_world import Inspected, inspected
+
+PROGRAM = chromium.command()
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
+SHOWN_WITHIN_MS = 200
+FRAME_LIMIT_MS = 250
+
+SCRIPT = """
+window.until = (met, within = 10000) => new Promise((done, failed) => {
+  const began = performance.now();
+  const look = () => {
+    const found = met();
+    if (found) done(found);
+    else if (performance.now() - began > within) failed(new Error('in vain: ' + met + '\\n' + document.body.innerText));
+    else setTimeout(look, 5);
+  };
+  look();
+});
+window.rows = () => [...document.querySelectorAll('.row')].filter(row => !row.hidden)
+  .sort((one, other) => parseFloat(one.style.top) - parseFloat(other.style.top));
+window.key = key => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+window.violations = [];
+document.addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective));
+0
+"""
+LABEL = "document.querySelector('.timeline').getAttribute('aria-label')"
+LIVE = "until(() => document.getElementById('state').textContent === 'live')"
+
+
+@pytest.fixture
+async def browser(left_behind: None, tmp_path: Path) -> AsyncIterator[Browser]:
+    assert PROGRAM is not None
+    async with chromium.running(PROGRAM, tmp_path / "profile") as running:
+        yield running
+
+
+async def opened(browser: Browser, it: Inspected, fragment: str = "") -> Page:
+    """The page, once it hears of exchanges."""
+    page = await browser.page(f"{it.admin}/{fragment}")
+    await page.run(SCRIPT)
+    await page.run(LIVE)
+    return page
+
+
+async def test_events_are_on_the_page_within_200_ms(origin: MakeOrigin, browser: Browser) -> None:
+    """The list and the text of the answer, each piece released only when the one before was seen."""
+    words = [f"word{number} " for number in range(8)]
+    events = [b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % word.encode() for word in words]
+    gates = [asyncio.Event() for _ in words]
+    script: list[Any] = [whole_request, SSE]
+    for gate, event in zip(gates, events, strict=True):
+        script += [gate, chunk(event)]
+    one = await origin([*script, chunk(b"data: [DONE]\n\n"), chunk(b"")])
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        client = await it.world.proxied.connect()
+        begun = time.monotonic()
+        client.ask(b"POST", b"/n/v1/chat/completions", body=b"{}")
+        await page.run("until(() => rows().length === 1)")
+        listed_ms = (time.monotonic() - begun) * 1000
+        await page.run("key('j')")
+        await page.run("until(() => document.querySelector('.tabs'))")
+        shown_ms = []
+        for number, gate in enumerate(gates):
+            begun = time.monotonic()
+            gate.set()
+            await page.run(f"until(() => document.querySelector('.words')?.textContent.includes('word{number}'))")
+            shown_ms.append((time.monotonic() - begun) * 1000)
+        await client.answer()
+        await page.run("until(() => rows()[0].textContent.includes('complete'))")
+        assert await page.run("document.querySelector('.assembled').textContent") == "".join(words)
+    middle = sorted(shown_ms)[len(shown_ms) // 2]
+    assert listed_ms < 3 * SHOWN_WITHIN_MS, "the first one also waits for the browser to wake up"
+    assert middle < SHOWN_WITHIN_MS, shown_ms
+
+
+async def test_a_stall_is_put_to_the_side_that_was_waited_for(origin: MakeOrigin, browser: Browser) -> None:
+    gate = asyncio.Event()
+    slow_upstream = [request, SSE, chunk(b"data: 1\n\n"), gate, chunk(b"data: 2\n\n"), chunk(b"")]
+    large = [request, SSE, chunk(b"x" * 8_000_000), chunk(b"")]
+    one = await origin([*slow_upstream, *large])  # on one kept connection
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        client = await it.world.proxied.connect()
+        client.get(b"/n/upstream")
+        await page.run("until(() => rows().length === 1)")
+        await page.run("key('j')")
+        await page.run("until(() => /waited for upstream 1\\./.test(document.querySelector('.legend')?.textContent))")
+        gate.set()
+        await client.answer()
+        await page.run(f"until(() => {LABEL}.includes('stalls: 1.'))")
+        label = await page.run(LABEL)
+        assert "waiting for the upstream" in label
+        assert "waiting for the client" not in label
+
+        slow = await it.world.proxied.connect(kept=False, receive_buffer=4096)
+        slow.pause()
+        slow.get(b"/n/client")
+        await page.run("until(() => rows().length === 2)")
+        await page.run("rows()[0].click()")
+        await page.run("until(() => /waited for client 1\\./.test(document.querySelector('.legend')?.textContent))")
+        slow.resume()
+        await page.run(f"until(() => {LABEL}.includes('waiting for the client'))")
+        label = await page.run(LABEL)
+        assert "waiting for the upstream" not in label
+
+
+HOSTILE = "<img src=x onerror=\"window.owned=1\"><script>window.owned=1</script><a href='javascript:window.owned=1'>"
+
+
+async def test_hostile_content_is_text(origin: MakeOrigin, browser: Browser) -> None:
+    """SEC-39: in tokens, fields, targets, tool calls and ids, on every tab; the policy reports nothing either."""
+    spoken = HOSTILE.replace('"', '\\"').encode()
+    token = b'data: {"choices":[{"index":0,"delta":{"content":"%b","tool_calls":[{"function":{"name":"%b"}}]}}]}\n\n'
+    fields = (b"Content-Type: text/event-stream", b"X-Markup: " + HOSTILE.encode(), b"Transfer-Encoding: chunked")
+    bidi = "data: \u202e\u200b\ufeff hidden\n\n".encode()
+    script = [
+        whole_request,
+        head(b"HTTP/1.1 200 OK", *fields),
+        chunk(token % (spoken, spoken)),
+        chunk(bidi),
+        chunk(b""),
+    ]
+    one = await origin(script)
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        target = b"/n/v1/chat/completions?q=<img/src=x/onerror=window.owned=1>"
+        lines = (b"X-In: " + HOSTILE.encode(), b"X-<script>: 1".replace(b"<script>", b"'!#$%&*"), b"Content-Length: 2")
+        await it.world.ask(b"POST " + target, *lines, body=b"{}")
+        await page.run("until(() => rows().length === 1)")
+        await page.run("key('j')")
+        await page.run("until(() => document.querySelector('.assembled'))")
+        seen = []
+        for tab in range(1, 7):
+            await page.run(f"key('{tab}')")
+            with contextlib.suppress(AssertionError):
+                await page.run("until(() => document.querySelector('.panel').textContent.includes('onerror'), 1000)")
+            seen.append(await page.run("document.querySelector('.panel').textContent"))
+            assert await page.run("document.querySelectorAll('img, script:not([src]), iframe, a[href]').length") == 0
+        assert await page.run("window.owned") is None
+        assert await page.run("violations") == []
+        assert all("onerror" in text for text in seen[:5]), "it is there, as text"
+        assert "\\u202e\\u200b\\ufeff hidden" in seen[3]
+        assert "\u202e" not in "".join(seen)
+        assert "<img/src=x/onerror" in await page.run("rows()[0].textContent")
+
+
+async def test_500_streams_leave_the_page_responsive(origin: MakeOrigin, browser: Browser) -> None:
+    """No frame late by a quarter of a second, keys answered, and only as many rows as there is room for."""
+    end = asyncio.Event()
+
+    async def beat(connection: Any) -> None:
+        while not end.is_set() and not connection.gone:
+            connection.send(chunk(b"data: beat\n\n"))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await end.wait()
+
+    one = await origin([request, SSE, beat, chunk(b"")], kept=False)
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        url = f"http://127.0.0.1:{it.world.proxied.port}/n/x"
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            asking = [asyncio.create_task(read(session, url)) for _ in range(500)]
+            await page.run("until(() => document.getElementById('counts').textContent.includes('500 open'), 30000)")
+            frames = await page.run(FRAMES)
+            assert await page.run("document.querySelectorAll('.row').length") < 80
+            began = time.monotonic()
+            await page.run("key('j'); until(() => document.querySelector('.timeline'))")
+            assert time.monotonic() - began < 2
+            end.set()
+            await asyncio.gather(*asking)
+        await page.run("until(() => document.getElementById('counts').textContent.includes(' 0 open'), 30000)")
+    late = sorted(frames)[-1]
+    assert late < FRAME_LIMIT_MS, sorted(frames)[-10:]
+
+
+FRAMES = """
+new Promise(done => {
+  const frames = []; let before = performance.now(); const began = before;
+  const frame = now => { frames.push(now - before); before = now;
+    if (now - began > 3000) done(frames); else requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
+})
+"""
+
+
+async def read(session: aiohttp.ClientSession, url: str) -> None:
+    async with session.get(url) as answer:
+        await answer.read()
+
+
+async def test_ten_thousand_past_exchanges_scroll_without_jank(origin: MakeOrigin, browser: Browser) -> None:
+    one = await origin([whole_request, OK])
+    async with inspected(one) as it:
+        await it.world.ask(b"GET /n/first")
+        exchange = await it.world.proxied.ended()
+        store = it.world.proxied.running._store
+        assert store is not None
+        for _ in range(9_999):
+            store.ended(exchange)
+        page = await opened(browser, it)
+        await page.run("until(() => document.getElementById('counts').textContent.startsWith('10,000'), 20000)")
+        frames = await page.run(SCROLL)
+        assert sorted(frames)[-1] < FRAME_LIMIT_MS, sorted(frames)[-10:]
+        assert await page.run("document.querySelectorAll('.row').length") < 80
+        began = await page.run(
+            "(() => { const t = performance.now(); document.getElementById('text').value = 'first';"
+            " document.getElementById('filters').dispatchEvent(new Event('input')); return performance.now() - t; })()"
+        )
+        assert began < FRAME_LIMIT_MS
+        await page.run("key('End')")
+        await page.run("until(() => rows().some(row => row.getAttribute('aria-selected') === 'true'))")
+
+
+SCROLL = """
+new Promise(done => {
+  const list = document.getElementById('rows'); const frames = []; let before = performance.now();
+  const frame = now => { frames.push(now - before); before = now; list.scrollTop += 3000;
+    if (frames.length > 90) done(frames); else requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
+})
+"""
+
+
+async def test_it_reconnects_by_itself_and_goes_on_where_it_stopped(origin: MakeOrigin, browser: Browser) -> None:
+    one = await origin([step for _ in range(3) for step in (whole_request, OK)])
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        client = await it.world.proxied.connect()
+        await client.ask_for_answer(b"/n/first")
+        await page.run("until(() => rows().length === 1)")
+        api = it.world.proxied.running._admin._api  # type: ignore[union-attr]
+        assert api is not None
+        for task in list(api._readers):
+            task.cancel()
+        await page.run("until(() => document.getElementById('state').textContent === 'reconnecting')")
+        await client.ask_for_answer(b"/n/second")
+        await page.run(LIVE)
+        await page.run("until(() => rows().length === 2)")
+        assert "/n/second" in await page.run("rows()[0].textContent")
+
+
+async def test_filters_pause_and_clear(origin: MakeOrigin, browser: Browser) -> None:
+    one = await origin([step for _ in range(9) for step in (whole_request, counted(b"x"))])
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        client = await it.world.proxied.connect()
+        await client.ask_for_answer(b"/n/alpha")
+        await client.ask_for_answer(b"/none")
+        await page.run("until(() => rows().length === 2)")
+        fill = (
+            "document.getElementById('{0}').value = '{1}';"
+            " document.getElementById('filters').dispatchEvent(new Event('input')); rows().length"
+        )
+        assert await page.run(fill.format("text", "alpha")) == 1
+        assert await page.run(fill.format("text", "")) == 2
+        assert await page.run(fill.format("outcome", "refused")) == 1
+        assert await page.run(fill.format("outcome", "")) == 2
+        assert await page.run(fill.format("route", "n")) == 1
+        assert await page.run(fill.format("route", "")) == 2
+        await page.run("key('p')")
+        await client.ask_for_answer(b"/n/beta")
+        await page.run("until(() => document.getElementById('counts').textContent.startsWith('3 '))")
+        assert await page.run("rows().length") == 2
+        await page.run("key('p')")
+        assert await page.run("until(() => rows().length === 3)")
+        await page.run("document.getElementById('clear').click()")
+        assert await page.run("rows().length") == 0
+        await client.ask_for_answer(b"/n/gamma")
+        await page.run("until(() => rows().length === 1)")
+
+
+async def test_two_exchanges_are_compared_on_one_axis(origin: MakeOrigin, browser: Browser) -> None:
+    one = await origin([step for _ in range(2) for step in (whole_request, counted(b"x"))])
+    async with inspected(one) as it:
+        page = await opened(browser, it)
+        client = await it.world.proxied.connect()
+        await client.ask_for_answer(b"/n/one")
+        await client.ask_for_answer(b"/n/two")
+        await page.run("until(() => rows().length === 2)")
+        await page.run("key('j'); key('m'); key('j'); key('6'); 0")
+        await page.run("until(() => document.querySelectorAll('.timeline').length === 2)")
+        await page.run("until(() => document.querySelectorAll('.panel h3')[1].textContent.includes('/n/one'))")
+        assert "/n/two" in await page.run("document.querySelector('.panel h3').textContent")
+        await page.run("key('Escape')")
+        assert await page.run("document.getElementById('detail').hidden")
+
+
+async def test_with_a_token_it_is_asked_for_or_taken_from_the_fragment(origin: MakeOrigin, browser: Browser) -> None:
+    """THR-13: never in the query, and gone from the address once it was read."""
+    one = await origin([whole_request, OK])
+    async with inspected(one, "admin_token: '${PROXY_TOKEN}'") as it:
+        page = await browser.page(f"{it.admin}/")
+        await page.run(SCRIPT)
+        await page.run("until(() => document.getElementById('ask').open)")
+        await page.run(
+            f"document.getElementById('token').value = '{TOKEN}'; document.querySelector('#ask button').click()"
+        )
+        await page.run(LIVE)
+        other = await opened(browser, it, f"#token={TOKEN}")
+        assert TOKEN not in await other.run("location.href")
