@@ -81,6 +81,10 @@ class Sink:
             data, self._head = self._head + data, b""
         self._write(data)
 
+    def pass_on(self, data: bytes, chunk: bytes) -> None:
+        """Sends body bytes that came as this chunk, which `write` would make of them too. Runs once per event."""
+        self.write(data)
+
     def finish(self, data: bytes, trailers: bytes = b"") -> None:
         """Sends the last body bytes, possibly none, and the end, in one write; the lines of a trailer section fit
         only behind chunks."""
@@ -119,6 +123,10 @@ class ChunkedSink(Sink):
         chunk = _SIZE_LINES[size] + data + b"\r\n" if size < 1024 else b"%x\r\n%b\r\n" % (size, data)
         if self._head:
             chunk, self._head = self._head + chunk, b""
+        self._write(chunk)
+
+    def pass_on(self, data: bytes, chunk: bytes) -> None:
+        """Sends the chunk, as heads never wait for one that came alone."""
         self._write(chunk)
 
     def finish(self, data: bytes, trailers: bytes = b"") -> None:

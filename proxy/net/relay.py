@@ -25,6 +25,7 @@ from proxy.net.upstream.connection import Connection
 log = logging.getLogger("proxy")
 
 FAULT = "request %s failed in the proxy itself"
+UNREAD = "the stream of request %s is not read any more"
 # What one stream may unfold to in one turn of the loop, before others have theirs.
 TURN_BYTES = 256 * 1024
 # How much of an answer is read on for a client that has gone.
@@ -112,7 +113,7 @@ class Relay:
             self._watch = None
             watch.tell(exchange, self._error, ended=self._finished)
 
-    def receive(self, data: bytes, last: bool) -> None:
+    def receive(self, data: bytes, last: bool, chunk: bytes = b"") -> None:
         """One read of the upstream. Runs once per event: counters, one write, and only then a look at it."""
         exchange = self._exchange
         now = self._connection.last_read_at
@@ -133,13 +134,19 @@ class Relay:
                         capture.read(data, now)
                 return
             exchange.bytes_out += len(data)
-            if last:
+            if chunk:
+                self._sink.pass_on(data, chunk)
+            elif last:
                 self._sink.finish(data, self._trailers())
                 self._end()
             else:
                 self._sink.write(data)
             if self._watch is not None:
-                self._look(data)
+                try:  # `_look`, written out
+                    self._watch.feed(data, now)
+                except Exception:
+                    self._watch = None
+                    log.exception(UNREAD, exchange.request_id)
             if exchange.capture is not None:
                 self._passed(exchange.capture, data, now)
         except Exception:  # else the loop would take it for the transport's
@@ -153,7 +160,7 @@ class Relay:
                 self._watch.feed(data, self._connection.last_read_at)
         except Exception:
             self._watch = None
-            log.exception("the stream of request %s is not read any more", self._exchange.request_id)
+            log.exception(UNREAD, self._exchange.request_id)
 
     def _trailers(self) -> bytes:
         """The lines of the trailer section, if there is one."""

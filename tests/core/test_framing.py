@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.core.errors import ClientError, NotImplementedByProxy
-from proxy.core.framing import Framing, of_request
+from proxy.core.framing import LONE_CHUNKS, Framing, of_request
 from tests.core.samples import request, sent
 
 NONE, LENGTH, CHUNKED = "none", "length", "chunked"
@@ -169,3 +169,12 @@ def test_an_outgoing_head_frames_its_body_once(smuggled: bytes) -> None:
     asked = request(b"POST / HTTP/1.1", b"Transfer-Encoding: chunked", b"Connection: Transfer-Encoding, upgrade")
     names = [line.partition(b":")[0] for line in sent(asked)[1:]]
     assert names.count(smuggled) == (smuggled in (b"Transfer-Encoding", b"Host"))
+
+
+def test_each_chunk_that_may_come_alone_is_known_by_its_length() -> None:
+    """The form is ours: hexadecimal, in small letters and without zeros in front."""
+    found = {len(chunk): chunk for chunk in (b"%x\r\n%b\r\n" % (size, b"x" * size) for size in range(1, 1024))}
+    for length, (size_line, size) in enumerate(LONE_CHUNKS):
+        assert (size_line, size) == (found[length].partition(b"x")[0], found[length].count(b"x")) or (
+            length not in found and size == -1
+        )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
-from proxy.core.framing import Body
+from proxy.core.framing import LONE_CHUNKS, Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
 from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close, unsent_bytes
 from proxy.net.upstream.receiver import Raw, Receiver
@@ -52,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         "_raw",
         "_reader",
         "_receiver",
+        "_straight",
         "_transport",
         "_write_waiter",
         "born",
@@ -68,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = ResponseReader()
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
+        self._straight: Receiver | None = None
+        """The receiver, while the next byte begins a chunk."""
         self._failure: ProxyError | None = None
         self._head_waiter: asyncio.Future[ResponseHead] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
@@ -95,6 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         `tunnel` is whether the request asks to switch protocols.
         """
         self._reader.begin(method, head_limit, on_interim, tunnel)
+        self._straight = None
         self.request_sent = False
 
     def write(self, data: bytes) -> None:
@@ -202,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
     def rest(self, until: float, on_lost: Callable[["Connection"], None]) -> None:
         """Begins to be idle: whatever arrives or ends now makes the connection unusable, and its end is told."""
         self._on_lost = on_lost
-        self._receiver = None
+        self._receiver = self._straight = None
         self.idle_until = until
         self.resume()
 
@@ -222,7 +226,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Closes at once; nobody is told."""
-        self._receiver = None
+        self._receiver = self._straight = None
         self._on_lost = None
         self._abort()
 
@@ -258,18 +262,32 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parses one read and hands on the body bytes in it. Runs once per event."""
+        straight = self._straight
+        if straight is not None and nbytes < len(LONE_CHUNKS):
+            chunk = _starts[nbytes].tobytes()
+            size_line, size = LONE_CHUNKS[nbytes]
+            data = chunk.removeprefix(size_line).removesuffix(b"\r\n")
+            if len(data) == size:
+                self.last_read_at = time.monotonic()
+                straight.receive(data, False, chunk)
+                return
         reader = self._reader
         if reader.complete:
             self._beyond(bytes(_view[:nbytes]))
             return
         self.last_read_at = time.monotonic()
-        failure = reader.feed(_starts[nbytes] if nbytes < 1024 else _view[:nbytes])
-        pieces = reader.pieces
-        if self._receiver is not None:
+        read = _starts[nbytes] if nbytes < 1024 else _view[:nbytes]
+        failure = reader.feed(read)
+        receiver, pieces = self._receiver, reader.pieces
+        if receiver is not None:
             if pieces or reader.complete:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
-                self._receiver.receive(body, reader.complete)
+                is_between = (
+                    reader.between_chunks and bytes(read[-2:]) == b"\r\n"
+                )  # not behind a part of the next one's size
+                self._straight = receiver if is_between else None
+                receiver.receive(body, reader.complete)
         elif reader.head is not None:
             if failure is None:
                 self._tell_head(reader.head)

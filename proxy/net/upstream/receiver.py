@@ -8,8 +8,8 @@ from proxy.core.errors import ProxyError
 class Receiver(Protocol):
     """Who gets the body. Called from the event loop's read callback: must not block, and may pause the connection."""
 
-    def receive(self, data: bytes, last: bool) -> None:
-        """What one read brought, possibly empty when `last`."""
+    def receive(self, data: bytes, last: bool, chunk: bytes = b"") -> None:
+        """What one read brought, possibly empty when `last`; `chunk` is that read, if it was one chunk."""
 
     def failed(self, error: ProxyError) -> None:
         """The body will not be complete; nothing follows."""

@@ -49,6 +49,7 @@ class ResponseReader:
         "_read_bytes",
         "_reason",
         "_tunnel",
+        "between_chunks",
         "body",
         "complete",
         "early",
@@ -80,7 +81,7 @@ class ResponseReader:
         self._overhead_bytes = self._read_bytes = self._interims = 0
         self.head: ResponseHead | None = None
         self.body = NO_BODY
-        self.complete = self.keep_alive = False
+        self.complete = self.keep_alive = self.between_chunks = False
         self.pieces.clear()
         self.trailers: list[Field] = []
 
@@ -207,6 +208,14 @@ class ResponseReader:
             self._parser = None
         else:
             self.keep_alive = parser.should_keep_alive()
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins, or the last one has."""
+        self.between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk has ended; a part of the next one's size may have come with it, which the parser does not tell."""
+        self.between_chunks = True
 
     def on_message_complete(self) -> None:
         """The end of a message, an interim one included."""

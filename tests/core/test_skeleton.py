@@ -1,0 +1,155 @@
+"""Rules of the skeleton: it knows the frames that say nothing new, and never takes one for such that may."""
+
+import json
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from proxy.core.dialects import Dialect
+from proxy.core.dialects.anthropic import Anthropic
+from proxy.core.dialects.ollama import Ollama
+from proxy.core.dialects.openai import Chat, Responses
+from proxy.core.skeleton import Skeleton, learn
+from proxy.core.watch import Watch, words
+
+END = b"\n\n"
+TEMPLATES: dict[type[Dialect], bytes] = {
+    Chat: b'data: {"id":"c-1","created":17,"choices":[{"index":0,"delta":{"content":%s},"finish_reason":null}]}',
+    Responses: b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":7,'
+    b'"delta":%s,"obfuscation":"xY"}',
+    Anthropic: b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": '
+    b'{"type": "text_delta", "text": %s}}',
+    Ollama: b'{"model":"m","created_at":"2026-01-01T00:00:00Z","response":%s,"done":false}',
+}
+every_dialect = pytest.mark.parametrize("dialect", TEMPLATES, ids=[dialect.name for dialect in TEMPLATES])
+
+
+def frame(dialect: type[Dialect], text: str) -> bytes:
+    return TEMPLATES[dialect] % json.dumps(text, ensure_ascii=False).encode() + END
+
+
+def learnt(dialect: type[Dialect], *texts: str) -> Skeleton:
+    skeleton = learn([frame(dialect, text) for text in texts or ("one", " two")], *words(dialect))
+    assert skeleton is not None
+    return skeleton
+
+
+@every_dialect
+@pytest.mark.parametrize("text", ["word", " word", "", "12", "a, b.", 'say \\"', "世界", "\n", "[done]", "errors"])
+def test_a_frame_of_other_text_fits(dialect: type[Dialect], text: str) -> None:
+    """MUST. Quotes and ends of lines are escaped in JSON, and so belong to the text."""
+    assert learnt(dialect).fits(frame(dialect, text))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        frame(Chat, "word").replace(b"null", b'"stop"'),
+        frame(Chat, "word").replace(b'"index":0', b'"index":1'),
+        frame(Chat, "word").replace(b"word", b'word","error":"x'),
+        frame(Chat, "word").replace(b"word", b"wo\nrd"),
+        frame(Chat, "word").replace(b"word", b"wo\rrd"),
+        frame(Chat, "word") * 2,
+        frame(Chat, "word")[:-1],
+        frame(Chat, "word")[1:],
+        frame(Chat, "word").replace(b'"word"', b'"'),
+        frame(Chat, "error"),
+        frame(Chat, "is [DONE]"),
+        b"data: [DONE]\n\n",
+        b"",
+    ],
+)
+def test_a_frame_that_may_say_something_does_not_fit(other: bytes) -> None:
+    """MUST. What is unlike is left to those who look at all of it."""
+    assert not learnt(Chat).fits(other)
+
+
+def test_more_than_one_inside_may_vary() -> None:
+    """As with padding against guesses by length."""
+    one, two, three = (
+        b'{"delta":"%b","logprobs":[],"padding":"%b","error":null}\n' % inside
+        for inside in [(b"a", b"xx"), (b"bb", b"x"), (b"ccc", b"")]
+    )
+    skeleton = learn([one, two], [b'"failed"'], False)
+    assert skeleton is not None
+    assert skeleton.fits(three)
+    assert not skeleton.fits(three.replace(b"ccc", b"failed"))
+    assert not skeleton.fits(three.replace(b"[]", b'["failed"]'))
+    assert not skeleton.fits(three.replace(b'""', b'"failed"'))
+    assert not skeleton.fits(three.replace(b',"logprobs"', b',"failed"'))
+
+
+def test_numbers_may_vary_where_no_mark_is_one() -> None:
+    """A frame's number says nothing, the index of a choice does."""
+    frames = [b'{"number":%d,"text":"a"}\n' % number for number in (9, 10, 11)]
+    skeleton = learn(frames[:2], [b'"error"'], True)
+    assert skeleton is not None
+    assert skeleton.fits(frames[2])
+    assert learn(frames, [b'"error"'], False) is None
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[b'{"a":"1"}\n'], [b'{"a":"1"}\n'] * 2, [b'{"a":"1"}\n', b'{"b":"2"}\n'], [b'{"a":"1"}\n', b'{"a":null}\n']],
+)
+def test_nothing_is_learnt_of_frames_that_are_not_alike(frames: list[bytes]) -> None:
+    """MUST. Nor of frames that are all the same: nothing tells what in them may change."""
+    assert learn(frames, [], True) is None
+
+
+@every_dialect
+@given(
+    texts=st.lists(st.text(max_size=12), min_size=2, max_size=3),
+    at=st.integers(0, 200),
+    gone=st.integers(0, 60),
+    put=st.one_of(
+        st.binary(max_size=6),
+        st.sampled_from([b'"error"', b"error", b'":"', b'","', b"[DONE]", b'"stop"', b"message_stop", b"\\", b'\\"']),
+    ),
+)
+def test_no_frame_with_a_mark_ever_fits(
+    dialect: type[Dialect], texts: list[str], at: int, gone: int, put: bytes
+) -> None:
+    """MUST. However a frame is mutilated: what fits has none of the marks for which it would be taken apart."""
+    harmless = [frame(dialect, text) for text in texts]
+    marks = [*dialect.MARKS, *([dialect.LAST] if dialect.LAST else [])]
+    assume(not any(mark.is_in(each) for mark in marks for each in harmless))
+    skeleton = learn(harmless, *words(dialect))
+    assume(skeleton is not None)
+    assert skeleton is not None
+    other = harmless[0][:at] + put + harmless[0][at + gone :]
+    if skeleton.fits(other):
+        assert not any(mark.is_in(other) for mark in marks)
+        assert other.count(END) == 1
+
+
+@every_dialect
+def test_a_watch_that_knows_the_frames_learns_the_same(dialect: type[Dialect], monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. One event a read or several, each is counted, and the last word is heard."""
+    known: list[bool] = []
+    fits = Skeleton.fits
+
+    def noted(skeleton: Skeleton, frame: bytes) -> bool:
+        known.append(fits(skeleton, frame))
+        return known[-1]
+
+    monkeypatch.setattr(Skeleton, "fits", noted)
+    frames = [frame(dialect, f" word{number}") for number in range(300)]
+    end = b"\n" if dialect is Ollama else END
+    frames = [each.removesuffix(END) + end for each in frames]
+    last = {
+        Chat: frame(Chat, "").replace(b"null", b'"stop"'),
+        Responses: b'data: {"type":"response.completed"}\n\n',
+        Anthropic: b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+        Ollama: b'{"response":"","done":true}\n',
+    }[dialect]
+    for together in (1, 2, 7):
+        watch = Watch("lines" if dialect is Ollama else "sse", dialect(), 1 << 16)
+        for at in range(0, len(frames), together):
+            watch.feed(b"".join(frames[at : at + together]), 1.0)
+        assert known.count(True) > 250
+        known.clear()
+        watch.feed(last, 2.0)
+        watch.close()
+        assert (watch.events, watch.verdict(ended_well=True)) == (301, "complete")
