@@ -173,8 +173,6 @@ def test_an_outgoing_head_frames_its_body_once(smuggled: bytes) -> None:
 
 def test_each_chunk_that_may_come_alone_is_known_by_its_length() -> None:
     """The form is ours: hexadecimal, in small letters and without zeros in front."""
-    found = {len(chunk): chunk for chunk in (b"%x\r\n%b\r\n" % (size, b"x" * size) for size in range(1, 1024))}
-    for length, (size_line, size) in enumerate(LONE_CHUNKS):
-        assert (size_line, size) == (found[length].partition(b"x")[0], found[length].count(b"x")) or (
-            length not in found and size == -1
-        )
+    chunks = {len(line) + size + 2: (line, size) for size in range(1, 1024) for line in (b"%x\r\n" % size,)}
+    for length, known in enumerate(LONE_CHUNKS):
+        assert known == chunks.get(length, (b"", -1))
