@@ -23,6 +23,7 @@ from proxy.core.errors import (
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
 from proxy.net.relay import Relay
+from proxy.net.request import Request
 from proxy.net.sockets import tune, unsent_bytes
 from proxy.net.tail import Tail
 from proxy.net.tunnel import Tunnel
@@ -251,7 +252,7 @@ class ClientConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answers what aiohttp's parser refused, in our form and without its traceback."""
-        return self._handler.refuse_malformed(request, refusal(exc, self.max_line_size))
+        return self._handler.refuse_malformed(cast(Request, request), refusal(exc, self.max_line_size))
 
     def log_exception(self, *args: Any, **options: Any) -> None:
         """Logs nothing of a body that ends badly after its request was answered: aiohttp closes the connection."""

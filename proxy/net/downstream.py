@@ -7,7 +7,7 @@ names and adds fields of its own. `SENT` and `SENT_CLOSE` then tell aiohttp that
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -23,6 +23,7 @@ from proxy.core.plan import Reply
 from proxy.core.routes import Route
 from proxy.core.tracing import REQUEST_ID
 from proxy.net.planner import named
+from proxy.net.request import Request
 from proxy.net.sockets import reset_on_close, unsent_bytes
 
 if TYPE_CHECKING:
@@ -198,10 +199,10 @@ class Client:
     exchange: Exchange
     """What is written down of this request and its answer."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: Request) -> None:
         self.body = request.content
         """The request's body as it arrives."""
-        self.connection = cast("ClientConnection", request.protocol)
+        self.connection = request.protocol
         """The protocol of the client's connection."""
         self.trace = named(request)
         """The names of the request, for the upstream and the log."""
@@ -214,7 +215,7 @@ class Client:
         self._transport = self.connection.transport
         self._ends_by_close = self._lingers = self._switched = False
         self._sink: Sink | None = None
-        self.keep_alive = bool(request.keep_alive) and request.version == (1, 1)
+        self.keep_alive = request.keep_alive and request.version == (1, 1)
 
     @property
     def answered(self) -> bool:

@@ -23,6 +23,7 @@ from proxy.net.heartbeat import Early, Pulse
 from proxy.net.life import Aftermath, Life
 from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
+from proxy.net.request import Request
 from proxy.net.tap import Tap, copying
 from proxy.net.tunnel import Tunnel
 from proxy.net.upload import Upload
@@ -56,7 +57,7 @@ class Handler:
         self._tail_s = None if None in limits else max([limit for limit in limits if limit is not None], default=60.0)
         """How long a client may leave the last bytes of an answer lying: the longest `client_write` of any route."""
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> web.StreamResponse:
         """Answers one request; aiohttp calls this in a task of its own, and cancels it when the client has gone."""
         client = Client(request)
         exchange = self._begin(client, request)
@@ -91,7 +92,7 @@ class Handler:
                 self._end(exchange)
         return client.sent
 
-    def refuse_malformed(self, request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
+    def refuse_malformed(self, request: Request, error: ProxyError) -> web.StreamResponse:
         """Answers what never became a request; called by the server's protocol."""
         client = Client(request)
         client.head = read(request, client.connection.peer)
@@ -130,7 +131,7 @@ class Handler:
         for client in tuple(self.clients):
             client.cut(Draining())
 
-    def _begin(self, client: Client, request: web.BaseRequest) -> Exchange:
+    def _begin(self, client: Client, request: Request) -> Exchange:
         if self._draining:
             client.keep_alive = False
         now = time.time(), time.monotonic()

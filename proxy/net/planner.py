@@ -7,13 +7,13 @@ a twentieth of one that is not, which with a dozen fields is a third of all that
 
 from random import getrandbits
 
-from aiohttp import web
 from multidict import istr
 
 from proxy.core.framing import Body
 from proxy.core.message import Peer, RequestHead, request_head
 from proxy.core.plan import Forward, Plan, Proxy, plan
 from proxy.core.tracing import CHANCE_BITS, Trace, trace
+from proxy.net.request import Request
 
 # How many heads are kept, the oldest going for a new one, and how large one may be. A client that never repeats itself
 # wins nothing and costs no more than this.
@@ -32,7 +32,7 @@ class Planner:
         self._proxy = proxy
         self._known: dict[object, Forward] = {}
 
-    def plan(self, request: web.BaseRequest, peer: Peer, trace: Trace) -> tuple[RequestHead, Plan]:
+    def plan(self, request: Request, peer: Peer, trace: Trace) -> tuple[RequestHead, Plan]:
         """The request's head, and what to do with it. `trace` are the names that the request goes by."""
         fields = request.raw_headers
         changing = _changing(request, trace)
@@ -49,7 +49,7 @@ class Planner:
             known = _changed(known, fields, changing)
         return (known.request, known) if known is not None else self._decide(request, peer, key)
 
-    def _decide(self, request: web.BaseRequest, peer: Peer, key: object) -> tuple[RequestHead, Plan]:
+    def _decide(self, request: Request, peer: Peer, key: object) -> tuple[RequestHead, Plan]:
         """Decides anew, and keeps what was decided if it may come again."""
         head = read(request, peer)
         decided = plan(self._proxy, head)
@@ -65,7 +65,7 @@ def _may_come_again(forward: Forward, head: RequestHead) -> bool:
     return not forward.tunnel and forward.request is head and head.size <= KEPT_BYTES
 
 
-def named(request: web.BaseRequest) -> Trace:
+def named(request: Request) -> Trace:
     """The names by which a request goes: its own if they are well-formed, else new ones."""
     fields = request.headers
     if not fields:  # none, or a plain dictionary: aiohttp's stand-in for a head that it could not read
@@ -73,7 +73,7 @@ def named(request: web.BaseRequest) -> Trace:
     return trace(fields.getall(_REQUEST_ID, ()), fields.getall(_TRACEPARENT, ()), getrandbits(CHANCE_BITS))
 
 
-def read(request: web.BaseRequest, peer: Peer) -> RequestHead:
+def read(request: Request, peer: Peer) -> RequestHead:
     """aiohttp's request in our types: the bytes as received."""
     version = request.version
     return request_head(
@@ -85,7 +85,7 @@ def read(request: web.BaseRequest, peer: Peer) -> RequestHead:
     )
 
 
-def _changing(request: web.BaseRequest, trace: Trace) -> list[int]:
+def _changing(request: Request, trace: Trace) -> list[int]:
     """Which fields differ from one request of a client to the next, and change nothing that is decided: the length of
     the body, and names that were kept."""
     fields = request.headers

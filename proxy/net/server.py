@@ -11,7 +11,7 @@ import socket
 import ssl
 import stat
 import sys
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
@@ -19,6 +19,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from proxy.core.destinations import resolved_name
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
+from proxy.net.request import Request
 
 PARSES_STRICTLY = HttpRequestParser is not HttpRequestParserPy
 """Whether requests are read by llhttp. Where its C extension is missing, aiohttp reads them in Python, and takes more
@@ -33,7 +34,8 @@ class Server(web.Server):
     """Makes our connections instead of aiohttp's."""
 
     def __init__(self, handler: Handler, *, keep_alive_s: float, head_bytes: int) -> None:
-        super().__init__(handler.handle, handler_cancellation=True)
+        made = cast(Any, handler.handle), cast(Any, Request)  # which is what is used of aiohttp's
+        super().__init__(made[0], handler_cancellation=True, request_factory=made[1])
         self.handler = handler
         self._options: dict[str, Any] = {
             "loop": asyncio.get_running_loop(),
