@@ -36,6 +36,11 @@ class Answer(NamedTuple):
     injects: bool = False
     """Whether anything may be put into the stream: a heartbeat, or an event that says that it broke."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body passes unchanged and unread."""
+        return self.stage is None and self.watch is None
+
 
 def answer(forward: Forward, head: ResponseHead, upstream_body: Body) -> Answer:
     """The head and the stages for a response of the upstream.

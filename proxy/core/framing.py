@@ -56,10 +56,11 @@ def of_response(method: bytes, head: ResponseHead) -> Body:
     length = None
     coded = b"transfer-encoding" in names
     if b"content-length" in names:
-        lengths = values(head.fields, b"content-length")
-        if coded or len(lengths) > 1 or not _is_length(lengths[0]):
-            raise ResponseMalformed
-        length = int(lengths[0])
+        for key, _, value in head.fields:
+            if key == b"content-length":
+                if coded or length is not None or not _is_length(value):
+                    raise ResponseMalformed
+                length = int(value)
     if coded and (head.version < (1, 1) or not _is_chunked(values(head.fields, b"transfer-encoding"))):
         raise TransferCodingUnknown
     if head.status in BODYLESS_STATUSES or method == b"HEAD":

@@ -6,6 +6,7 @@ Source: RFC 9110 section 5, RFC 9112 sections 2 to 6.
 
 from http import HTTPStatus
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 # (lower-case name, name as received, value): compared by the first, sent as the other two. Lower-casing once, when the
@@ -14,6 +15,7 @@ Field = tuple[bytes, bytes, bytes]
 Fields = tuple[Field, ...]
 
 _KNOWN = frozenset(HTTPStatus)
+_KEY = itemgetter(0)
 BODYLESS_STATUSES = frozenset({204, 304})
 
 
@@ -92,7 +94,7 @@ class RequestHead(NamedTuple):
 
 def request_head(method: bytes, target: bytes, version: tuple[int, int], fields: Fields, peer: Peer) -> RequestHead:
     """A request head from its parts."""
-    names = frozenset([entry[0] for entry in fields])
+    names = frozenset(map(_KEY, fields))
     return tuple.__new__(RequestHead, (method, target, version, fields, peer, names))
 
 
@@ -115,7 +117,7 @@ _NO_NAMES: frozenset[bytes] = frozenset()  # each empty one is an object of 216 
 
 def response_head(status: int, reason: bytes, version: tuple[int, int], fields: Fields) -> ResponseHead:
     """A response head from its parts."""
-    names = frozenset([entry[0] for entry in fields]) if fields else _NO_NAMES
+    names = frozenset(map(_KEY, fields)) if fields else _NO_NAMES
     return tuple.__new__(ResponseHead, (status, reason, version, fields, names))
 
 

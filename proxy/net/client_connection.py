@@ -129,7 +129,8 @@ class ClientConnection(web.RequestHandler):
             if self._overhead_bytes > OVERHEAD_BYTES + OVERHEAD_FACTOR * body.total_bytes:
                 self._spoil(body, "too much framing")
                 return
-        self._find_fault()
+        if self._messages:
+            self._find_fault()
 
     def _leaves_http(self, message: Any) -> bool:
         """Whether aiohttp loses what comes behind this request: it keeps only what follows a WebSocket handshake."""
@@ -146,7 +147,8 @@ class ClientConnection(web.RequestHandler):
         """The turn of a request has come, and this is its body."""
         self.body = body
         self._overhead_bytes = 0
-        self._find_fault()
+        if self._messages:
+            self._find_fault()
 
     def _is_inside_body(self) -> bool:
         """Whether the request received last is incomplete: blank lines in its body are no ends of heads."""

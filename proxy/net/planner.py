@@ -68,7 +68,7 @@ def _may_come_again(forward: Forward, head: RequestHead) -> bool:
 def named(request: Request) -> Trace:
     """The names by which a request goes: its own if they are well-formed, else new ones."""
     fields = request.headers
-    if not fields:  # none, or a plain dictionary: aiohttp's stand-in for a head that it could not read
+    if _REQUEST_ID not in fields and _TRACEPARENT not in fields:
         return trace((), (), getrandbits(CHANCE_BITS))
     return trace(fields.getall(_REQUEST_ID, ()), fields.getall(_TRACEPARENT, ()), getrandbits(CHANCE_BITS))
 

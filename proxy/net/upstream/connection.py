@@ -17,20 +17,12 @@ from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomple
 from proxy.core.framing import LONE_CHUNKS, Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
 from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close, unsent_bytes
+from proxy.net.upstream.buffer import STARTS, VIEW
 from proxy.net.upstream.receiver import Raw, Receiver
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
 # Body bytes kept while nobody takes them yet: between the head and `attach`.
 HELD_BYTES = 64 * 1024
-READ_BYTES = 64 * 1024
-# One buffer for every connection of the process: a loop fills it and calls `buffer_updated` before it does anything
-# else, and the parser copies what it hands out. A large body goes through four times as fast as with `data_received`,
-# which allocates up to 256 KiB a read, and less of it is held for a client that does not read. It costs 10 % more
-# instructions of ours for a small event, 4 % of all. Always a view: asyncio's TLS slices it to read on, and a slice of
-# a bytearray would be a copy, so that one client saw what an earlier read left there.
-_view = memoryview(bytearray(READ_BYTES))
-# Its first bytes, for as many as an event has: a slice made anew costs as much as a quarter of the parser's work on it.
-_starts = tuple(_view[:size] for size in range(1024))
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -147,6 +139,10 @@ class Connection(asyncio.BufferedProtocol):
         """For how long the upstream says that it keeps the connection."""
         return None if self._reader.head is None else keep_alive_timeout(self._reader.head)
 
+    def take_whole(self) -> bytes | None:
+        """The body, if all of it is here already, small and without trailers; it needs no receiver then."""
+        return self._reader.take_whole()
+
     def attach(self, receiver: Receiver) -> None:
         """Gives the body to a receiver, from its first byte on; what is there already arrives before this returns."""
         self._receiver = receiver
@@ -258,13 +254,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The shared buffer; what is in it has been used up by the time this is called again."""
-        return _view
+        return VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parses one read and hands on the body bytes in it. Runs once per event."""
         straight = self._straight
         if straight is not None and nbytes < len(LONE_CHUNKS):
-            chunk = _starts[nbytes].tobytes()
+            chunk = STARTS[nbytes].tobytes()
             size_line, size = LONE_CHUNKS[nbytes]
             data = chunk.removeprefix(size_line).removesuffix(b"\r\n")
             if len(data) == size:
@@ -273,10 +269,10 @@ class Connection(asyncio.BufferedProtocol):
                 return
         reader = self._reader
         if reader.complete:
-            self._beyond(bytes(_view[:nbytes]))
+            self._beyond(bytes(VIEW[:nbytes]))
             return
         self.last_read_at = time.monotonic()
-        read = _starts[nbytes] if nbytes < 1024 else _view[:nbytes]
+        read = STARTS[nbytes] if nbytes < 1024 else VIEW[:nbytes]
         failure = reader.feed(read)
         receiver, pieces = self._receiver, reader.pieces
         if receiver is not None:
@@ -379,7 +375,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or transport.get_extra_info("ssl_object") is not None:
             return
         with contextlib.suppress(OSError), open_again(transport) as rest:
-            while not self._reader.complete and (size := rest.recv_into(_view)):
+            while not self._reader.complete and (size := rest.recv_into(VIEW)):
                 self.buffer_updated(size)
 
     def pause_writing(self) -> None:
