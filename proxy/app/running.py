@@ -104,7 +104,7 @@ class Running:
         running = cls(settings, observers, log, inspected)
         try:
             running.commit(await running.prepare(settings, bound), first=True)
-        except BaseException:
+        except BaseException:  # a cancelled start too leaves nothing open
             running._upstreams.close()
             raise
         running._tell()
@@ -159,7 +159,7 @@ class Running:
                 await made.open(tls, bound[at] if bound else ())
                 change.opened.append(made)
                 change.listening.append(made)
-        except BaseException:
+        except BaseException:  # a cancelled reload too; what was opened belongs to nobody yet
             self.discard(change)
             raise
         return change
