@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.dialects import BROKEN
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import ANTHROPIC
+from tests.core.dialects.transcripts.anthropic import ANTHROPIC
 
 TRANSCRIPTS = ANTHROPIC
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import BEDROCK
+from tests.core.dialects.transcripts.bedrock import BEDROCK
 from tests.core.framers.test_aws import EXCEPTION
 
 TRANSCRIPTS = BEDROCK

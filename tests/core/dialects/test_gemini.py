@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.dialects import BROKEN
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import GEMINI, GEMINI_ARRAY
+from tests.core.dialects.transcripts.gemini import GEMINI, GEMINI_ARRAY
 
 TRANSCRIPTS = {
     **{f"gemini-{name}": told for name, told in GEMINI.items()},

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import ALL, BOM, EVENT_STREAMS
+from tests.core.dialects.transcripts import ALL, EVENT_STREAMS
+from tests.core.dialects.transcripts.frames import BOM
 from tests.core.framers import bytewise, cut, some_cuts
 
 every_transcript = pytest.mark.parametrize("transcript", ALL.values(), ids=ALL)

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.dialects import BROKEN
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import OLLAMA
+from tests.core.dialects.transcripts.ollama import OLLAMA
 
 TRANSCRIPTS = OLLAMA
 

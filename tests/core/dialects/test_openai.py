@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.dialects import BROKEN
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import CHAT, RESPONSES
+from tests.core.dialects.transcripts.openai import CHAT, RESPONSES
 
 TRANSCRIPTS = {
     **{f"chat-{name}": told for name, told in CHAT.items()},

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import PLAIN
+from tests.core.dialects.transcripts.plain import PLAIN
 
 TRANSCRIPTS = PLAIN
 
