@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from proxy.app import Running
@@ -18,6 +19,7 @@ from .client import Client, connect
 from .peer import LIMIT_S
 
 INSTANCE = b"streamsafe-under-test"
+ANYWHERE = Address("127.0.0.1", 0)
 
 
 async def settles(met: Callable[[], bool]) -> bool:
@@ -110,9 +112,19 @@ def route(port: int, **overrides: Any) -> routes.Route:
     )
 
 
+def settings_of(
+    *served: routes.Route,
+    listen: Sequence[Address] = (ANYWHERE,),
+    proxy: Mapping[str, Any] = MappingProxyType({}),
+    **changed: Any,
+) -> Settings:
+    """Settings with these routes, on a free port unless they say otherwise; `proxy` are fields of the core's Proxy."""
+    decides = Proxy(INSTANCE, routes.ordered(served), **proxy)
+    return Settings(tuple(Site(where, decides) for where in listen), **changed)
+
+
 async def start(*served: routes.Route, settings: dict[str, Any], proxy: dict[str, Any]) -> Proxied:
     """A proxy on a free port of this machine; `settings` and `proxy` are fields of Settings and of the core's Proxy."""
-    site = Site(Address("127.0.0.1", 0), Proxy(INSTANCE, routes.ordered(served), **proxy))
     exchanges = Exchanges()
-    running = await Running.start(Settings((site,), **settings), [exchanges])
+    running = await Running.start(settings_of(*served, proxy=proxy, **settings), [exchanges])
     return Proxied(running, exchanges, int(running.addresses[0].rpartition(":")[2]))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.net import deadlines, life, relay
+from proxy.net import life, relay
 
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
@@ -204,9 +204,9 @@ async def test_a_client_that_leaves_in_the_turn_of_the_stop_starts_none(origin: 
     assert await proxied.stop(0) == 1
 
 
-async def test_a_silent_upstream_is_given_up(origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("looks_often")
+async def test_a_silent_upstream_is_given_up(origin: MakeOrigin, proxy: MakeProxy):
     """`timeouts.idle` holds on."""
-    monkeypatch.setattr(deadlines, "TICK_S", 0.005)
     one = await origin([whole_request, SSE + chunk(token("a"))])
     proxied = await proxy(one, stream=DRAINS, timeouts={"idle": 0.2})
     connection = await left(proxied, one)

@@ -9,11 +9,11 @@ import pytest
 from proxy.core.headers import Rules
 from proxy.core.message import field
 from proxy.core.routes import Tls
+from tests.net.certificates import serving
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.origin import Connection, fin, request, rst
 from tests.net.peer import Peer
 from tests.net.test_backpressure import serve
-from tests.net.test_tls import authority, authority_file, certificate_file, serving
 from tests.net.wire import head
 
 from .tunnels import (
@@ -36,7 +36,7 @@ from .tunnels import (
     switch,
 )
 
-__all__ = ["authority", "authority_file", "certificate_file", "serve"]
+__all__ = ["serve"]
 
 MEBIBYTES = PIECE * 64
 CLOSED_WITHIN_S = 0.1
