@@ -16,7 +16,7 @@ from proxy.core.plan import Proxy
 from proxy.core.streams import StreamPolicy
 
 from .client import Client, connect
-from .peer import LIMIT_S
+from .waiting import LIMIT_S, Changing
 
 INSTANCE = b"streamsafe-under-test"
 ANYWHERE = Address("127.0.0.1", 0)
@@ -32,31 +32,24 @@ async def settles(met: Callable[[], bool]) -> bool:
     return True
 
 
-class Exchanges:
+class Exchanges(Changing):
     """An observer that keeps what it is told."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.ended_ones: list[Exchange] = []
-        self._change = asyncio.Event()
 
     def ended(self, exchange: Exchange) -> None:
         self.ended_ones.append(exchange)
-        self._change.set()
-        self._change = asyncio.Event()
+        self.changed()
 
     async def number(self, number: int, within_s: float = LIMIT_S) -> Exchange:
         """The exchange that ended as the n-th, once it has; the first is 1."""
         await self.until(lambda: len(self.ended_ones) >= number, f"exchange {number} to end", within_s)
         return self.ended_ones[number - 1]
 
-    async def until(self, met: Callable[[], bool], what: str, within_s: float = LIMIT_S) -> None:
-        """Returns once it is so. Errors: AssertionError."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not met():
-                    await self._change.wait()
-        except TimeoutError:
-            raise AssertionError(f"waited in vain for {what}; ended: {self.ended_ones}") from None
+    def shown(self) -> str:
+        return f"ended: {self.ended_ones}"
 
 
 @dataclass

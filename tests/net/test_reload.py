@@ -54,7 +54,7 @@ async def test_a_request_that_was_decided_finishes_by_its_own_rules(origin: Make
     proxied = await proxy(one, response_rules=replace(NO_RULES, set=((b"x-by", b"X-By", b"old"),)))
     client = await proxied.connect()
     client.get()
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     await proxied.running.reload(settings_of(harness.route(one.port)))
     gate.set()
     assert (await client.answer()).get(b"x-by") == b"old"
@@ -78,7 +78,7 @@ async def test_an_upload_under_way_reaches_the_old_upstream(origin: MakeOrigin, 
     proxied = await proxy(old)
     client = await proxied.connect()
     client.send(head(b"POST / HTTP/1.1", b"Host: localhost", b"Content-Length: 8") + b"part")
-    await old.until(lambda: bool(old.connections and old.connections[0].requests), "the request")
+    await old.asked()
     await proxied.running.reload(settings_of(harness.route(new.port, limits={"request_body": 1})))
     client.send(b"part")
     assert (await client.answer()).status == 200

@@ -179,7 +179,7 @@ async def test_a_client_over_tls_that_knows_only_the_close_can_tell_a_cut(
     one = await origin([request, UNTIL_CLOSE + b"text", pause, ending])
     proxied = await proxy(one, settings={"tls_cert": certificate_file, "tls_key": certificate_file})
     asking = asyncio.create_task(asyncio.to_thread(ask_with_http_1_0, proxied.port, authority_file))
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     await asyncio.sleep(0.05)  # the client is a thread: what it has read cannot be seen from here
     pause.set()
     received, how = await asking

@@ -126,8 +126,7 @@ async def test_early_bytes_arrive(
     one = await origin([request, gate, switch(SWITCH + early)])
     sent = handshake(asks=asked)
     client = await asks(await proxy(one), sent + early if when == "in one write" else sent)
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the handshake")
+    connection = await one.asked()
     if when == "before the 101":
         client.peer.send(early)
         await asyncio.sleep(0.02)  # so that it lies with the proxy; if it does not yet, the test is merely easier

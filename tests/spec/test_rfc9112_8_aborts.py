@@ -243,8 +243,7 @@ async def test_one_reset_has_one_side(
         client.send(head(b"POST / HTTP/1.1", b"Host: localhost", b"Content-Length: 10") + b"part")
     else:
         client.get()
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the request")
+    connection = await one.asked()
     if phase == "body":
         await client.next_head()
     resets, outcome = SIDES[side]
