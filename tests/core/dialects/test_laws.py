@@ -20,6 +20,14 @@ def holds(transcript: Transcript, reads: list[bytes], exact: bool) -> None:
 
 @either_way
 @every_transcript
+def test_a_transcript_says_what_became_of_its_answer(transcript: Transcript, exact: bool) -> None:
+    """MUST. Read at once, and frame by frame."""
+    holds(transcript, [transcript.stream], exact)
+    holds(transcript, [*transcript.frames, transcript.tail], exact)
+
+
+@either_way
+@every_transcript
 def test_a_cut_at_any_byte_changes_nothing_but_the_times(transcript: Transcript, exact: bool) -> None:
     """MUST. The split law, at every byte; a moment is that of the read that ended the frame."""
     stream = transcript.stream
