@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.streams import Heartbeat
 
+from .codings import whole
 from .conftest import MakeOrigin, MakeProxy
 from .early import ASKS, EARLY, EVENT_STREAM, early
 from .origin import Step, fin, request, rst, whole_request
@@ -20,6 +21,12 @@ ANTHROPIC_ERROR = b'event: error\ndata: {"type":"error","error":{"type":"api_err
 LATE: dict[str, list[Step]] = {
     "429": [counted(b"{}", status=b"429 Slow Down")],
     "500": [counted(b"{}", status=b"500 Oh")],
+    "a stream under 500": [SSE.replace(b"200 OK", b"500 Oh") + chunk(b"data: no\n\n") + chunk(b"")],
+    "a stream under 500 that is decoded": [
+        SSE.replace(b"200 OK", b"500 Oh").replace(b"Transfer", b"Content-Encoding: gzip\r\nTransfer")
+        + chunk(whole("gzip", b"data: no\n\n"))
+        + chunk(b"")
+    ],
     "a counted 200 of another type": [counted(b"{}", b"Content-Type: application/json")],
     "a body of no type": [UNTIL_CLOSE + b"text", fin],
     "204": [head(b"HTTP/1.1 204 No Content")],

@@ -17,7 +17,7 @@ from .conftest import CLOSED_AFTER, MakeOrigin, MakeProxy, Measured
 from .early import ASKS, EARLY, EVENT_STREAM, early
 from .origin import request, set_event, whole_request
 from .responses import OK, SSE, counted
-from .streams import CHAT, DONE, OFTEN_S, PING, beats, token, turns
+from .streams import CHAT, DONE, OFTEN_S, PING, beats, served, token, turns
 from .wire import chunk, head
 
 pytestmark = pytest.mark.usefixtures("looks_often")
@@ -54,6 +54,24 @@ async def test_heartbeats_go_on_when_the_upstream_is_silent_again(origin: MakeOr
     one.connections[0].send(SSE + chunk(token("a")))
     await client.until(lambda: token("a") in response.body, "the event")
     await beats(client, response, 2)
+
+
+async def test_a_client_that_takes_no_more_gets_no_more(origin: MakeOrigin, proxy: MakeProxy):
+    """S14. Heartbeats that nobody reads would grow a buffer; the control beside it has five meanwhile."""
+    one = await origin([whole_request], [whole_request])
+    proxied = await proxy(one, stream=EARLY)
+    client, control = await proxied.connect(), await proxied.connect()
+    client.ask(b"POST", CHAT, body=ASKS)
+    response = await early(client)
+    (full,) = served(proxied)
+    full.connection.pause_writing()
+    before = full.exchange.heartbeats
+    control.ask(b"POST", CHAT, body=ASKS)
+    beating = await early(control)
+    await beats(control, beating, 5)
+    assert full.exchange.heartbeats == before
+    full.connection.resume_writing()
+    await beats(client, response, 1)
 
 
 async def test_the_next_request_may_follow_on_the_connection(origin: MakeOrigin, proxy: MakeProxy):

@@ -37,6 +37,17 @@ def reading_on(proxied: Proxied) -> int:
     return sum(len(entry.handler._aftermath) for entry in proxied.running._listening)
 
 
+async def test_no_heart_beats_for_nobody(origin: MakeOrigin, proxy: MakeProxy):
+    """D6. While it is read on, its deadlines are watched and nothing else."""
+    one = await origin([whole_request, SSE + chunk(token("a"))])
+    proxied = await proxy(one, stream={**DRAINS, "heartbeat": OFTEN})
+    connection = await left(proxied, one)
+    assert len(proxied.running._upstreams.sweeper) == 1
+    connection.send(TELLING)
+    await proxied.ended()
+    assert await settles(lambda: not len(proxied.running._upstreams.sweeper))
+
+
 @pytest.mark.parametrize("leaving", LEAVING)
 @pytest.mark.parametrize("policy", [{}, {"whole": True}, {"heartbeat": OFTEN}], ids=["plain", "events", "heartbeat"])
 async def test_what_it_cost_is_known_though_the_client_left(
