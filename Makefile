@@ -7,7 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test e2e check format fuzz bench bench-workers docs clean
+.PHONY: help demo test e2e check format fuzz bench bench-workers docs clean
+
+help:  ## what can be made; the default
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -24,7 +27,7 @@ check: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(READY)  ## what `make check` can mend by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -42,7 +45,7 @@ docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
 	$(BIN)/python -m proxy.config.reference example > config.example.yaml
 
-clean:
+clean:  ## all that was made here, .venv too
 	rm -rf $(VENV) tests/e2e/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Debian ships Python without venv's parts; root may add them, others are told.

@@ -1,4 +1,4 @@
-"""Who may import whom, how long files and functions may be, and that core's tests mirror core.
+"""Who may import whom, how long files and functions may be, tests too, and that core's tests mirror core.
 
 The source is read, never run: an import inside a function or under TYPE_CHECKING counts like any other.
 """
@@ -116,12 +116,20 @@ def under(name: str, parts: frozenset[str] | set[str]) -> bool:
     return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
-def modules(root: Path) -> Iterator[tuple[str, ast.Module, str]]:
-    """Name, tree and path of every module below `root`/proxy."""
-    for file in sorted((root / "proxy").rglob("*.py")):
-        parts = file.relative_to(root).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield name, ast.parse(file.read_text("utf-8")), str(file.relative_to(root))
+def modules(root: Path, part: str = "proxy") -> Iterator[tuple[str, ast.Module, str]]:
+    """Name, tree and path of every module below `root`/`part`."""
+    for file in files(root, part):
+        if file.suffix == ".py":
+            parts = file.relative_to(root).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            yield name, ast.parse(file.read_text("utf-8")), str(file.relative_to(root))
+
+
+def files(root: Path, part: str) -> Iterator[Path]:
+    """What we have written below `root`/`part`; what Node has installed for the end-to-end tests is not ours."""
+    for file in sorted((root / part).rglob("*")):
+        if "node_modules" not in file.parts and file.is_file():
+            yield file
 
 
 def imports(name: str, tree: ast.Module, path: str) -> Iterator[tuple[int, str]]:
@@ -163,17 +171,18 @@ def violations(root: Path) -> list[str]:
 def too_long(root: Path) -> list[str]:
     """Files and functions that are longer than anybody reads."""
     found = []
-    for file in sorted((root / "proxy").rglob("*")):
-        if file.suffix in (".py", ".js", ".css", ".html"):
-            lines = len(file.read_text("utf-8").splitlines())
-            if lines > LONGEST_FILE:
-                found.append(f"{file.relative_to(root)}: {lines} lines")
-    for _, tree, path in modules(root):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or node.lineno) - node.lineno + 1
-                if lines > LONGEST_FUNCTION:
-                    found.append(f"{path}:{node.lineno}: {node.name}, {lines} lines")
+    for part in ("proxy", "tests"):
+        for file in files(root, part):
+            if file.suffix in (".py", ".js", ".mjs", ".css", ".html"):
+                lines = len(file.read_text("utf-8").splitlines())
+                if lines > LONGEST_FILE:
+                    found.append(f"{file.relative_to(root)}: {lines} lines")
+        for _, tree, path in modules(root, part):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                    if lines > LONGEST_FUNCTION:
+                        found.append(f"{path}:{node.lineno}: {node.name}, {lines} lines")
     return found
 
 
@@ -290,5 +299,11 @@ def test_a_planted_long_file_function_and_missing_test_are_found(tmp_path: Path)
     plant(tmp_path, "proxy/core/of/x.py", "")
     plant(tmp_path, "proxy/core/of/y.py", "")
     plant(tmp_path, "tests/core/of/test_y.py", "")
-    assert too_long(tmp_path) == ["proxy/core/full.py: 401 lines", "proxy/net/a.py:2: f, 51 lines"]
+    plant(tmp_path, "tests/net/test_a.py", "\ndef test():" + "\n    pass" * LONGEST_FUNCTION)
+    plant(tmp_path, "tests/e2e/node_modules/theirs.js", "\n" * (LONGEST_FILE + 1))
+    assert too_long(tmp_path) == [
+        "proxy/core/full.py: 401 lines",
+        "proxy/net/a.py:2: f, 51 lines",
+        "tests/net/test_a.py:2: test, 51 lines",
+    ]
     assert without_tests(tmp_path) == ["tests/core/test_full.py", "tests/core/of/test_x.py"]

@@ -6,26 +6,27 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from proxy import __version__
-from proxy.app.admin import open_admin
 from proxy.app.certificates import ServerTls, server_context, upstream_contexts
 from proxy.app.errors import CannotListen, LaxParser
 from proxy.app.listener import Listener
 from proxy.config.compile import Admin as AdminSettings
-from proxy.config.compile import Settings
+from proxy.config.compile import Inspector, Settings
 from proxy.core.exchange import Exchange, Observer
-from proxy.edge.admin import Admin
-from proxy.edge.inspector.api import Api
-from proxy.edge.inspector.store import Store
-from proxy.edge.metrics import Metrics
 from proxy.edge.state import LogFigures, Reloads
-from proxy.edge.status import Status
 from proxy.edge.tally import Tally
 from proxy.net.server import PARSES_STRICTLY
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams
 from proxy.net.upstream.tls import Contexts
+
+if TYPE_CHECKING:  # imported where they are made: without an admin listener nobody needs them
+    from proxy.edge.admin import Admin
+    from proxy.edge.inspector.store import Store
+    from proxy.edge.metrics import Metrics
+    from proxy.edge.status import Status
 
 # How long what was aborted at the end of a drain may take to be gone.
 ABORT_S = 5.0
@@ -56,7 +57,7 @@ class Running:
         self._settings = settings
         self._tally = Tally(_upstream_names(settings)) if settings.admin else None
         inspector = settings.inspector if settings.admin and inspected else None
-        self._store = Store(inspector.capture_bytes, inspector.secrets, self.open) if inspector else None
+        self._store = self._make_store(inspector) if inspector else None
         self._tap = Tap([*observers, self._tally] if self._tally else observers, self._store)
         self._log = log
         self._upstreams = Upstreams()
@@ -72,6 +73,11 @@ class Running:
         self.reloads = Reloads()
         self.draining = False
         """Whether it is stopping."""
+
+    def _make_store(self, inspector: Inspector) -> "Store":
+        from proxy.edge.inspector.store import Store
+
+        return Store(inspector.capture_bytes, inspector.secrets, self.open)
 
     @classmethod
     async def start(
@@ -104,7 +110,7 @@ class Running:
         running = cls(settings, observers, log, inspected)
         try:
             running.commit(await running.prepare(settings, bound), first=True)
-        except BaseException:
+        except BaseException:  # a cancelled start too leaves nothing open
             running._upstreams.close()
             raise
         running._tell()
@@ -113,11 +119,17 @@ class Running:
     def _tell(self) -> None:
         """Makes the pages of the admin listener, whoever serves them."""
         if self._tally is not None:
+            from proxy.edge.metrics import Metrics
+            from proxy.edge.status import Status
+
             self.metrics = Metrics(self._tally, self, self._log, __version__)
             self.status = Status(_upstream_names(self._settings), self._tally, self, self._log, __version__)
 
     async def _start_admin(self, admin: AdminSettings) -> None:
         """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
+        from proxy.app.admin import open_admin
+        from proxy.edge.inspector.api import Api
+
         assert self.metrics is not None
         assert self.status is not None
         api = Api(self._store, __version__) if self._store is not None else None
@@ -159,7 +171,7 @@ class Running:
                 await made.open(tls, bound[at] if bound else ())
                 change.opened.append(made)
                 change.listening.append(made)
-        except BaseException:
+        except BaseException:  # a cancelled reload too; what was opened belongs to nobody yet
             self.discard(change)
             raise
         return change

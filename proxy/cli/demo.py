@@ -60,7 +60,8 @@ async def _misbehave(kind: str, where: Address) -> None:
         click.echo(f"streamsafe: cannot listen on {where}: {(error.strerror or str(error)).lower()}", err=True)
         sys.exit(1)
     port = server.sockets[0].getsockname()[1]
-    url = f"http://{Address(where.host, port)}/"
-    click.echo(f"An upstream that {misbehaviour.KINDS[kind].says} is at {url} (Ctrl-C ends it).")
+    plays = misbehaviour.KINDS[kind]
+    url = f"{plays.scheme}://{Address(where.host, port)}/"
+    click.echo(f"An upstream that {plays.says} is at {url} (Ctrl-C ends it).\nLook at it: {plays.command(url)}")
     await stopped.wait()
     server.close()

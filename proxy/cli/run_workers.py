@@ -1,9 +1,7 @@
 """Runs a proxy of several processes until a signal: what `serve` does where `workers` is more than one."""
 
 import asyncio
-import contextlib
 import logging
-import os
 import sys
 
 from proxy.app import CannotStart
@@ -24,30 +22,23 @@ from proxy.config.warnings import warnings
 log = logging.getLogger("proxy")
 
 
-def workers(config: Config) -> int:
-    """How many processes the configuration asks for."""
-    if config.workers != "auto":
-        return config.workers
-    with contextlib.suppress(AttributeError):  # Linux tells which cores are ours
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def run_workers(config: Config, source: Source, written: Written, watched: bool) -> None:
+def run_workers(count: int, config: Config, source: Source, written: Written, watched: bool) -> None:
     """Runs until SIGINT or SIGTERM, then lets streams end. Exits like `run`, and with 1 if no worker can be started."""
     open_standard_streams()
     raise_file_limit()
     nursery = Nursery.open(work)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_supervise(nursery, config, source, written, watched))
+        runner.run(_supervise(nursery, count, config, source, written, watched))
 
 
-async def _supervise(nursery: Nursery, config: Config, source: Source, written: Written, watched: bool) -> None:
+async def _supervise(
+    nursery: Nursery, count: int, config: Config, source: Source, written: Written, watched: bool
+) -> None:
     signals = Signals()
     logs = Logs(config)
     for warning in warnings(config):
         log.warning("%s", warning)
-    supervisor = Supervisor(nursery, config, written, instance_name(config), workers(config))
+    supervisor = Supervisor(nursery, config, written, instance_name(config), count)
     try:
         await supervisor.start()
     except CannotStart as error:

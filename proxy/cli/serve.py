@@ -1,5 +1,6 @@
 """`streamsafe serve`: the proxy, from a file or from the command line alone."""
 
+import contextlib
 import os
 import re
 import sys
@@ -10,7 +11,7 @@ import click
 
 from proxy.cli import configuration
 from proxy.cli.run import ready, run, told
-from proxy.cli.run_workers import run_workers, workers
+from proxy.config.model import Config
 from proxy.config.presets import PRESETS
 from proxy.config.source import Source
 
@@ -56,8 +57,10 @@ def serve(upstream: str | None, file: str | None, watch: bool, **options: Any) -
             raise click.UsageError("Say where to: UPSTREAM (a URL), --preset or --config. See --help.")
         source = Source({**overrides, "routes": [_route(upstream, options)]})
     written, config = configuration.written(source)
-    if workers(config) > 1:
-        run_workers(config, source, written, watch)
+    if (count := _workers(config)) > 1:
+        from proxy.cli.run_workers import run_workers
+
+        run_workers(count, config, source, written, watch)
     else:
         run(lambda: ready(config), told, (source, written), watch)
 
@@ -109,3 +112,12 @@ def _headers(lines: tuple[str, ...]) -> dict[str, list[str]]:
         name = next((known for known in headers if known.lower() == match[1].lower()), match[1])
         headers.setdefault(name, []).append(match[2])
     return headers
+
+
+def _workers(config: Config) -> int:
+    """How many processes the configuration asks for."""
+    if config.workers != "auto":
+        return config.workers
+    with contextlib.suppress(AttributeError):  # Linux tells which cores are ours
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -158,7 +158,7 @@ class Relay:
         try:
             if self._watch is not None:
                 self._watch.feed(data, self._connection.last_read_at)
-        except Exception:
+        except Exception:  # a reader's fault must not become the stream's
             self._watch = None
             log.exception(UNREAD, self._exchange.request_id)
 
@@ -178,7 +178,7 @@ class Relay:
         """Gives a copy of what went on as it came. Written out: it runs once per event while somebody looks on."""
         try:
             (capture.read if self._gone else capture.passed)(data, now)
-        except Exception:
+        except Exception:  # likewise
             self._exchange.capture = None
             log.exception("request %s is not copied any more", self._exchange.request_id)
 

@@ -49,6 +49,6 @@ def copying(exchange: Exchange) -> Iterator[Capture]:
     assert capture is not None
     try:
         yield capture
-    except Exception:
+    except Exception:  # as above
         exchange.capture = None
         log.exception("request %s is not copied any more", exchange.request_id)

@@ -13,9 +13,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
-from proxy.demo.run import Demo, start
+from tests.demo.conftest import demo
 
 from .command import Command
+
+__all__ = ["demo"]
 
 
 class Serve(Protocol):
@@ -48,12 +50,6 @@ def serve(launch: Serve) -> Serve:
         return launch("serve", "--listen", "127.0.0.1:0", "--admin", "off", *arguments, environ=environ)
 
     return start_one
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with await start() as running:
-        yield running
 
 
 @pytest.fixture
@@ -95,6 +91,12 @@ class Told:
                 if self.tokens:
                     return
                 await asyncio.sleep(0.005)
+
+    async def begin(self, session: aiohttp.ClientSession, url: str, **demo: Any) -> "asyncio.Task[Told]":
+        """Starts to read; returns when the first token has come, with what reads on to the end."""
+        reading = asyncio.create_task(self.read(session, url, **demo))
+        await self.wait_token()
+        return reading
 
     async def read(self, session: aiohttp.ClientSession, url: str, **demo: Any) -> "Told":
         """Asks the demo upstream at `url`; `demo` is how it shall answer."""

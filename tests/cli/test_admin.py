@@ -130,8 +130,7 @@ async def test_open_streams_are_counted_while_they_are_open(
     command = serve(demo.upstream_url, "--admin", "127.0.0.1:0")
     url, admin = await command.wait_url(), await wait_admin(command)
     told = Told()
-    reading = asyncio.ensure_future(told.read(session, url, pace=20, tokens=1200))
-    await told.wait_token()
+    reading = await told.begin(session, url, pace=20, tokens=1200)
     during = await scrape(session, admin)
     assert value(during, "streamsafe_open_exchanges", route="default") == 1
     assert value(during, "streamsafe_open_streams", route="default") == 1
@@ -170,8 +169,7 @@ async def test_while_it_drains_it_is_alive_and_not_ready(
     command = serve(demo.upstream_url, "--admin", "127.0.0.1:0")
     url, admin = await command.wait_url(), await wait_admin(command)
     told = Told()
-    reading = asyncio.ensure_future(told.read(session, url, pace=20, tokens=150))
-    await told.wait_token()
+    reading = await told.begin(session, url, pace=20, tokens=150)
     command.signal(signal.SIGTERM)
     await command.wait_match("stopping: ")
     async with session.get(f"{admin}/readyz") as answer:

@@ -1,6 +1,7 @@
 """`streamsafe demo`: one command, one URL, a page and streams that come through the proxy."""
 
 import asyncio
+import shlex
 import signal
 from pathlib import Path
 
@@ -57,6 +58,20 @@ async def test_a_misbehaving_upstream_is_what_the_doctor_says_it_is(launch: Serv
     assert "wrong-media-type" in done.stdout
     command.signal(signal.SIGTERM)
     assert await command.wait_end(within_s=5) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "finding", "code"), [("preflight", "preflight-failed", 3), ("tls-expired", "tls-expired", 1)]
+)
+async def test_the_command_that_it_prints_finds_it(
+    launch: Serve, tmp_path: Path, kind: str, finding: str, code: int
+) -> None:
+    """With what the doctor has to be told: the page's origin, or whom to trust."""
+    command = launch("demo", "--misbehave", kind, "--listen", "127.0.0.1:0")
+    words = shlex.split((await command.wait_match(r"^Look at it: (.+)$"))[1])
+    environ = dict(word.split("=", 1) for word in words[: words.index("streamsafe")])
+    done = await asyncio.to_thread(run_once, tmp_path, *words[words.index("doctor") :], environ=environ)
+    assert (done.returncode, finding in done.stdout) == (code, True)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "unix:/tmp/x"])

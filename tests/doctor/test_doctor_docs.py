@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from proxy.cli.doctor import EXIT_CODES, doctor
+from proxy.demo.misbehaviour import KINDS
 from proxy.doctor.rules import RULES
 from proxy.doctor.suspects import BLOCKS, CUTS
 
@@ -36,3 +37,8 @@ def test_the_limits_and_blocks_are_those_of_the_rules() -> None:
     assert [int(number) for number in re.findall(r"\d+", limits)] == [cut.after_s for cut in CUTS]
     (blocks,) = [row[2] for row in ROWS if row[0] == "buffered-blocks"]
     assert {int(number) for number in re.findall(r"\d+", blocks.partition(":")[2])} == set(BLOCKS)
+
+
+def test_every_kind_of_misbehaviour_is_described_with_what_is_found() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| (.+) \| `(\S+)` \|$", TEXT.partition("## Faults to try")[2], re.MULTILINE)
+    assert rows == [(name, kind.says, kind.finding) for name, kind in KINDS.items()]

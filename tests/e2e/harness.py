@@ -207,9 +207,9 @@ class Stage:
         return await self.listening(await self.node("peer.mjs", upstream))
 
     async def streamsafe(self, *arguments: str) -> Program:
-        """The proxy, by its command, on a port of its own choice."""
+        """The proxy, by its command, on a port of its own choice; without the admin listener, whose port is fixed."""
         command = str(Path(sys.executable).with_name("streamsafe"))
-        program = await self.run(command, "serve", "--listen", "127.0.0.1:0", *arguments)
+        program = await self.run(command, "serve", "--listen", "127.0.0.1:0", "--admin", "off", *arguments)
         program.url = (await program.printed(r"listens on (http://[0-9.:]+)"))[1]
         return program
 

@@ -55,7 +55,7 @@ async def test_the_dev_server_is_named_as_the_one_that_compresses(stage: Stage, 
 @every_chain
 async def test_with_streamsafe_behind_it_the_same_dev_server_streams(stage: Stage, chain: Chain) -> None:
     origin = await stage.origin()
-    proxy = await stage.streamsafe(origin.url, "--admin", "off")
+    proxy = await stage.streamsafe(origin.url)
     front = await dev_server(stage, chain, proxy.url)
     code, told = await examined(stage, origin, f"{front.url}/api/e", "--direct", f"{origin.url}/api/e")
     assert (code, told["verdict"]) == (0, "streams")

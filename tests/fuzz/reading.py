@@ -139,6 +139,11 @@ def _head(data: bytes, at: int, message: Message, is_request: bool) -> int:
         message.method, message.target, message.version = start[1], start[2], int(start[3])
     else:
         message.version, message.status, message.reason = int(start[1]), int(start[2]), start[3] or b""
+    return _fields(data, at, message.fields)
+
+
+def _fields(data: bytes, at: int, fields: Fields) -> int:
+    """Field lines of a head or a trailer section, and the empty line behind them."""
     while True:
         line, at = _line(data, at)
         if not line:
@@ -146,7 +151,7 @@ def _head(data: bytes, at: int, message: Message, is_request: bool) -> int:
         parsed = _FIELD.match(line)
         if not parsed:
             raise _Malformed(f"field line {line!r}")
-        message.fields.append((parsed[1], parsed[2]))
+        fields.append((parsed[1], parsed[2]))
 
 
 def _check(message: Message, asked: bytes | None) -> None:
@@ -201,11 +206,4 @@ def _chunks(data: bytes, at: int, message: Message) -> int:
                 raise _Malformed(f"chunk end {data[at : at + 2]!r}")
             raise _Incomplete
         at += 2
-    while True:
-        line, at = _line(data, at)
-        if not line:
-            return at
-        parsed = _FIELD.match(line)
-        if not parsed:
-            raise _Malformed(f"trailer {line!r}")
-        message.trailers.append((parsed[1], parsed[2]))
+    return _fields(data, at, message.trailers)

@@ -5,7 +5,8 @@ import socket
 import ssl
 from typing import Literal
 
-from .peer import LIMIT_S, Peer
+from .peer import Peer
+from .waiting import LIMIT_S
 from .wire import Message, Reader, head
 
 BodyEnding = Literal["complete", "fin", "reset"]

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from proxy.core.routes import Route
+from proxy.net import deadlines
 
 from . import harness
+from .certificates import authority, authority_file, certificate_file
 from .harness import Proxied, settles
 from .origin import Origin, Script
+
+__all__ = ["authority", "authority_file", "certificate_file"]
 
 MakeOrigin = Callable[..., Awaitable[Origin]]
 MakeProxy = Callable[..., Awaitable[Proxied]]
@@ -56,6 +60,12 @@ async def left_behind(request: pytest.FixtureRequest, caplog: pytest.LogCaptureF
         for phase in ("setup", "call", "teardown"):
             bad = [entry for entry in caplog.get_records(phase) if entry.levelno >= logging.ERROR or entry.exc_info]
             assert not bad, f"logged: {[entry.getMessage() for entry in bad]}"
+
+
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines and silences of a fraction of a second are noticed, which take a tick."""
+    monkeypatch.setattr(deadlines, "TICK_S", 0.005)
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from proxy.app import Running
@@ -15,9 +16,10 @@ from proxy.core.plan import Proxy
 from proxy.core.streams import StreamPolicy
 
 from .client import Client, connect
-from .peer import LIMIT_S
+from .waiting import LIMIT_S, Changing
 
 INSTANCE = b"streamsafe-under-test"
+ANYWHERE = Address("127.0.0.1", 0)
 
 
 async def settles(met: Callable[[], bool]) -> bool:
@@ -30,31 +32,24 @@ async def settles(met: Callable[[], bool]) -> bool:
     return True
 
 
-class Exchanges:
+class Exchanges(Changing):
     """An observer that keeps what it is told."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.ended_ones: list[Exchange] = []
-        self._change = asyncio.Event()
 
     def ended(self, exchange: Exchange) -> None:
         self.ended_ones.append(exchange)
-        self._change.set()
-        self._change = asyncio.Event()
+        self.changed()
 
     async def number(self, number: int, within_s: float = LIMIT_S) -> Exchange:
         """The exchange that ended as the n-th, once it has; the first is 1."""
         await self.until(lambda: len(self.ended_ones) >= number, f"exchange {number} to end", within_s)
         return self.ended_ones[number - 1]
 
-    async def until(self, met: Callable[[], bool], what: str, within_s: float = LIMIT_S) -> None:
-        """Returns once it is so. Errors: AssertionError."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not met():
-                    await self._change.wait()
-        except TimeoutError:
-            raise AssertionError(f"waited in vain for {what}; ended: {self.ended_ones}") from None
+    def shown(self) -> str:
+        return f"ended: {self.ended_ones}"
 
 
 @dataclass
@@ -110,9 +105,19 @@ def route(port: int, **overrides: Any) -> routes.Route:
     )
 
 
+def settings_of(
+    *served: routes.Route,
+    listen: Sequence[Address] = (ANYWHERE,),
+    proxy: Mapping[str, Any] = MappingProxyType({}),
+    **changed: Any,
+) -> Settings:
+    """Settings with these routes, on a free port unless they say otherwise; `proxy` are fields of the core's Proxy."""
+    decides = Proxy(INSTANCE, routes.ordered(served), **proxy)
+    return Settings(tuple(Site(where, decides) for where in listen), **changed)
+
+
 async def start(*served: routes.Route, settings: dict[str, Any], proxy: dict[str, Any]) -> Proxied:
     """A proxy on a free port of this machine; `settings` and `proxy` are fields of Settings and of the core's Proxy."""
-    site = Site(Address("127.0.0.1", 0), Proxy(INSTANCE, routes.ordered(served), **proxy))
     exchanges = Exchanges()
-    running = await Running.start(Settings((site,), **settings), [exchanges])
+    running = await Running.start(settings_of(*served, proxy=proxy, **settings), [exchanges])
     return Proxied(running, exchanges, int(running.addresses[0].rpartition(":")[2]))

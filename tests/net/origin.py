@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from .peer import LIMIT_S, Peer
+from .peer import Peer
+from .waiting import Changing
 from .wire import Message, Reader
 
 Step: TypeAlias = bytes | asyncio.Event | Callable[["Connection"], Awaitable[None] | None]
@@ -136,16 +137,16 @@ def read_on(connection: Connection) -> None:
     connection.resume()
 
 
-class Origin:
+class Origin(Changing):
     """Listens on a free port. Each connection plays the script of its number; the last is played on and on."""
 
     def __init__(self, scripts: Sequence[Script], kept: bool, read: bool, receive_buffer: int | None) -> None:
+        super().__init__()
         self._scripts = list(scripts)
         self._kept = kept
         self._read = read
         self._receive_buffer = receive_buffer
         self._server: asyncio.Server | None = None
-        self._change = asyncio.Event()
         self.connections: list[Connection] = []
         self.accepted_at: list[float] = []
         self.port = 0
@@ -172,10 +173,6 @@ class Origin:
     def script_of(self, connection: Connection) -> Script:
         return self._scripts[min(self.connections.index(connection), len(self._scripts) - 1)]
 
-    def changed(self) -> None:
-        self._change.set()
-        self._change = asyncio.Event()
-
     @property
     def open_connections(self) -> int:
         return sum(not connection.gone for connection in self.connections)
@@ -185,14 +182,11 @@ class Origin:
         await self.until(lambda: len(self.connections) > number, f"connection {number}")
         return self.connections[number]
 
-    async def until(self, met: Callable[[], bool], what: str, within_s: float = LIMIT_S) -> None:
-        """Returns once it is so. Errors: AssertionError if it does not come to be."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not met():
-                    await self._change.wait()
-        except TimeoutError:
-            raise AssertionError(f"the origin waited in vain for {what}") from None
+    async def asked(self, number: int = 0) -> Connection:
+        """The connection of that number, once a request's head has come on it."""
+        connection = await self.connection(number)
+        await connection.until(lambda: bool(connection.requests), "a request")
+        return connection
 
     async def close(self) -> None:
         """Ends everything, and raises what a script failed with."""

@@ -1,7 +1,4 @@
-"""What the scripted client and the scripted origin have in common: one end of a connection, watched.
-
-Waiting is for conditions, never for time; a condition that does not come is a failure that tells what was there.
-"""
+"""What the scripted client and the scripted origin have in common: one end of a connection, watched."""
 
 import asyncio
 import fcntl
@@ -10,21 +7,20 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable
 from typing import Literal, cast
 
+from .waiting import LIMIT_S, Changing
 from .wire import Malformed, Reader
 
-LIMIT_S = 5.0
-"""How long a condition may take before a test fails: far above what anything here needs."""
 Ending = Literal["open", "fin", "reset", "ours"]
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Peer(asyncio.Protocol):
+class Peer(Changing, asyncio.Protocol):
     """One end of a connection: what came, when, and how it ended. Without a reader anything may come."""
 
     def __init__(self, reader: Reader | None, kept: bool = True) -> None:
+        super().__init__()
         self.reader = reader
         self.kept = kept
         self.reads: list[tuple[float, bytes]] = []
@@ -38,7 +34,6 @@ class Peer(asyncio.Protocol):
         """Whether our side stays open when the other one has ended."""
         self.writing_paused = False
         self._transport: asyncio.Transport | None = None
-        self._change = asyncio.Event()
 
     # asyncio's protocol.
 
@@ -129,22 +124,11 @@ class Peer(asyncio.Protocol):
         """Every byte that came."""
         return b"".join(data for _, data in self.reads)
 
-    def changed(self) -> None:
-        """Wakes whoever waits for something here."""
-        self._change.set()
-        self._change = asyncio.Event()
-
-    async def until(self, met: Callable[[], bool], what: str, within_s: float = LIMIT_S) -> None:
-        """Returns once it is so. Errors: AssertionError if it does not come to be, Malformed for what is no HTTP."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not met():
-                    if self.fault is not None:
-                        raise self.fault
-                    assert not self.gone, f"the connection ended ({self.ending}) before {what}: {self._shown()}"
-                    await self._change.wait()
-        except TimeoutError:
-            raise AssertionError(f"not within {within_s:g} s: {what}: {self._shown()}") from None
+    def can_still(self, what: str) -> None:
+        """Errors: Malformed for what is no HTTP; AssertionError where the connection has ended."""
+        if self.fault is not None:
+            raise self.fault
+        assert not self.gone, f"the connection ended ({self.ending}) before {what}: {self.shown()}"
 
     async def wait_ended(self, within_s: float = LIMIT_S) -> Ending:
         """How the other side ended the connection."""
@@ -159,7 +143,7 @@ class Peer(asyncio.Protocol):
         """Measures that nothing comes for that long. Errors: AssertionError."""
         before = self.received_bytes, self.ending
         await asyncio.sleep(seconds)
-        assert (self.received_bytes, self.ending) == before, f"something came: {self._shown()}"
+        assert (self.received_bytes, self.ending) == before, f"something came: {self.shown()}"
 
-    def _shown(self) -> str:
+    def shown(self) -> str:
         return f"{self.received_bytes} bytes received, the last of them {self.raw[-300:]!r}"

@@ -10,8 +10,6 @@ import anthropic as anthropic_sdk
 import openai
 import pytest
 
-from proxy.net import deadlines
-
 from .codings import COMPRESSORS
 from .conftest import MakeOrigin, MakeProxy
 from .harness import Proxied
@@ -29,10 +27,7 @@ CHAT_ERROR = (
 STARTED = anthropic("message_start", message={"id": "m", "type": "message", "role": "assistant", "usage": {}})
 CREATED = data({"type": "response.created", "sequence_number": 6, "response": {}}, "response.created")
 
-
-@pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "TICK_S", 0.005)
+pytestmark = pytest.mark.usefixtures("looks_often")
 
 
 async def broken(

@@ -29,8 +29,7 @@ async def uploading(client: Client, one: Origin) -> None:
 
 async def waiting_for_the_head(client: Client, one: Origin) -> None:
     client.get()
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the request")
+    await one.asked()
 
 
 async def in_a_silent_stream(client: Client, one: Origin) -> None:

@@ -1,4 +1,7 @@
-"""Compressed event streams are decoded as they flow; every other coded body passes untouched."""
+"""Compressed event streams are decoded as they flow; every other coded body passes untouched.
+
+That each piece is, as soon as it was flushed, is in tests/spec/test_rfc9110_8_4_content_coding.
+"""
 
 import asyncio
 
@@ -21,27 +24,6 @@ def stream_head(coding: bytes, *lines: bytes, media_type: bytes = b"text/event-s
         b"Transfer-Encoding: chunked",
         *lines,
     )
-
-
-@pytest.mark.parametrize("name", COMPRESSORS)
-async def test_each_event_arrives_when_its_piece_was_flushed(origin: MakeOrigin, proxy: MakeProxy, name: str):
-    """MUST. E3. Each is seen by the client before the next is compressed."""
-    coding, make = COMPRESSORS[name]
-    compressor = make()
-    gates = [asyncio.Event() for _ in EVENTS]
-    steps = []
-    for gate, event in zip(gates, EVENTS, strict=True):
-        steps += [gate, chunk(compressor.piece(event))]
-    one = await origin([request, stream_head(coding), *steps, chunk(compressor.end()) + chunk(b"")])
-    client = await (await proxy(one)).connect()
-    client.get()
-    response = await client.next_head()
-    assert response.get(b"content-encoding") is None
-    for number, gate in enumerate(gates):
-        gate.set()
-        expected = b"".join(EVENTS[: number + 1])
-        assert await client.wait_body(response, len(expected)) == expected
-    assert await client.wait_body_end(response) == "complete"
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)

@@ -11,7 +11,6 @@ import time
 import pytest
 
 from proxy.core.streams import Heartbeat
-from proxy.net import deadlines
 
 from .client import Client
 from .codings import COMPRESSORS, whole
@@ -27,10 +26,7 @@ BEATING = {"heartbeat": OFTEN}
 MESSAGES = b"/v1/messages"
 GEMINI = b"/v1beta/models/demo:streamGenerateContent"
 
-
-@pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "TICK_S", 0.005)
+pytestmark = pytest.mark.usefixtures("looks_often")
 
 
 async def begun(proxied: Proxied, target: bytes = CHAT, *lines: bytes) -> tuple[Client, Message]:

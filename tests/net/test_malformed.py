@@ -165,7 +165,7 @@ async def test_garbage_behind_a_good_request_does_not_harm_its_answer(origin: Ma
     proxied = await proxy(one)
     client = await proxied.connect()
     client.get()
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     client.send(b"\x00\x01garbage\r\n\r\n")
     await client.stays_quiet(0.1)
     gate.set()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.net import deadlines, life, relay
+from proxy.net import life, relay
 
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
@@ -35,6 +35,17 @@ async def left(proxied: Proxied, one: Origin, leave: Callable[[Client], None] = 
 def reading_on(proxied: Proxied) -> int:
     """How many upstreams are read on."""
     return sum(len(entry.handler._aftermath) for entry in proxied.running._listening)
+
+
+async def test_no_heart_beats_for_nobody(origin: MakeOrigin, proxy: MakeProxy):
+    """D6. While it is read on, its deadlines are watched and nothing else."""
+    one = await origin([whole_request, SSE + chunk(token("a"))])
+    proxied = await proxy(one, stream={**DRAINS, "heartbeat": OFTEN})
+    connection = await left(proxied, one)
+    assert len(proxied.running._upstreams.sweeper) == 1
+    connection.send(TELLING)
+    await proxied.ended()
+    assert await settles(lambda: not len(proxied.running._upstreams.sweeper))
 
 
 @pytest.mark.parametrize("leaving", LEAVING)
@@ -204,9 +215,9 @@ async def test_a_client_that_leaves_in_the_turn_of_the_stop_starts_none(origin: 
     assert await proxied.stop(0) == 1
 
 
-async def test_a_silent_upstream_is_given_up(origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("looks_often")
+async def test_a_silent_upstream_is_given_up(origin: MakeOrigin, proxy: MakeProxy):
     """`timeouts.idle` holds on."""
-    monkeypatch.setattr(deadlines, "TICK_S", 0.005)
     one = await origin([whole_request, SSE + chunk(token("a"))])
     proxied = await proxy(one, stream=DRAINS, timeouts={"idle": 0.2})
     connection = await left(proxied, one)

@@ -82,7 +82,7 @@ async def test_a_request_that_waits_for_its_head_is_cut_too(origin: MakeOrigin, 
     proxied = await proxy(one)
     client = await proxied.connect()
     client.get()
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     assert await proxied.stop(0) == 1
     await client.wait_ended()
     assert (await proxied.ended()).outcome == "drained"
@@ -136,7 +136,7 @@ async def test_an_answer_that_begins_while_stopping_says_close(origin: MakeOrigi
     proxied = await proxy(one)
     client = await proxied.connect()
     client.get()
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     task = await stopping(proxied, 10)
     gate.set()
     response = await client.answer()
@@ -150,7 +150,7 @@ async def test_an_upload_goes_on_while_stopping(origin: MakeOrigin, proxy: MakeP
     proxied = await proxy(one)
     client = await proxied.connect()
     client.send(head(b"POST / HTTP/1.1", b"Host: localhost", b"Content-Length: 8") + b"part")
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     task = await stopping(proxied, 10)
     await asyncio.sleep(0.05)
     client.send(b"part")

@@ -11,7 +11,7 @@ from proxy.core import exchange as exchanges
 from tests.cli.command import Command
 
 from .conftest import MakeOrigin, MakeProxy
-from .origin import fin, pushed, request, whole_request
+from .origin import Origin, fin, pushed, request, whole_request
 from .responses import CHUNKED, SSE
 from .streams import CHAT, DONE, data, served, token, turns, usage
 from .wire import chunk
@@ -198,19 +198,7 @@ async def test_the_log_of_a_running_program_says_all_of_it(origin: MakeOrigin, t
     command = Command(tmp_path, ("serve", "-c", str(config), "--log", "json", "--admin", "off"), {})
     try:
         port = int((await command.wait_url()).rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
-        async with asyncio.timeout(20):
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readuntil(b": ping\n\n")
-            connection = one.connections[0]
-            connection.send(chunk(token("a")))
-            await reader.readuntil(token("a"))
-            await turns()
-            connection.send(chunk(usage(10, 30) + DONE) + chunk(b""))
-            await reader.readuntil(b"0\r\n\r\n")
-            writer.close()
-            await writer.wait_closed()
+        await _streamed_with_a_silence(one, port)
         (line,) = await command.wait_lines("outcome", 1)
     finally:
         command.end()
@@ -235,3 +223,20 @@ async def test_the_log_of_a_running_program_says_all_of_it(origin: MakeOrigin, t
     assert told["tokens_per_s"] > 0
     assert 0 < told["head_ms"] < told["ttfb_ms"] <= told["first_event_ms"] <= told["first_token_ms"]
     assert told["first_token_ms"] <= told["duration_ms"]
+
+
+async def _streamed_with_a_silence(one: Origin, port: int) -> None:
+    """A stream through the program on that port: a heartbeat, a token, the usage and the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+    async with asyncio.timeout(20):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b": ping\n\n")
+        connection = one.connections[0]
+        connection.send(chunk(token("a")))
+        await reader.readuntil(token("a"))
+        await turns()
+        connection.send(chunk(usage(10, 30) + DONE) + chunk(b""))
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()

@@ -6,44 +6,17 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import trustme
 
 from proxy.core.routes import Tls
 
+from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
 from .origin import Connection, fin, request
 from .responses import OK, SSE, UNTIL_CLOSE
 from .wire import chunk
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture(scope="session")
-def certificate_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Certificate and key for localhost, in one file."""
-    path: Path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(path))
-    return str(path)
-
-
-def serving(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    """A server's context with a certificate for these names."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*(names or ("localhost", "127.0.0.1"))).configure_cert(context)
-    return context
 
 
 async def error_code(proxied) -> str:
@@ -206,7 +179,7 @@ async def test_a_client_over_tls_that_knows_only_the_close_can_tell_a_cut(
     one = await origin([request, UNTIL_CLOSE + b"text", pause, ending])
     proxied = await proxy(one, settings={"tls_cert": certificate_file, "tls_key": certificate_file})
     asking = asyncio.create_task(asyncio.to_thread(ask_with_http_1_0, proxied.port, authority_file))
-    await one.until(lambda: bool(one.connections and one.connections[0].requests), "the request")
+    await one.asked()
     await asyncio.sleep(0.05)  # the client is a thread: what it has read cannot be seen from here
     pause.set()
     received, how = await asking

@@ -12,8 +12,8 @@ import trustme
 from proxy.config.load import load_text
 from proxy.config.warnings import warnings
 from tests.cli.command import Command, run_once
+from tests.net.certificates import serving
 from tests.net.conftest import MakeOrigin
-from tests.net.test_tls import serving
 from tests.net.wire import head
 from tests.spec.relayed import answering
 

@@ -8,7 +8,6 @@ import pytest
 
 from proxy.core.routes import Limits
 from proxy.edge import access_log
-from tests.net import test_tls
 from tests.net.client import Client
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import settles
@@ -17,7 +16,6 @@ from tests.net.responses import CHUNKED, OK, SSE, counted
 from tests.net.test_failures import assert_is_our_error
 from tests.net.wire import Malformed, chunk, head
 
-authority, certificate_file = test_tls.authority, test_tls.certificate_file
 HOST = b"Host: localhost"
 GET = b"GET / HTTP/1.1"
 KIB = 1024

@@ -9,11 +9,11 @@ import pytest
 from proxy.core.headers import Rules
 from proxy.core.message import field
 from proxy.core.routes import Tls
+from tests.net.certificates import serving
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.origin import Connection, fin, request, rst
 from tests.net.peer import Peer
 from tests.net.test_backpressure import serve
-from tests.net.test_tls import authority, authority_file, certificate_file, serving
 from tests.net.wire import head
 
 from .tunnels import (
@@ -36,7 +36,7 @@ from .tunnels import (
     switch,
 )
 
-__all__ = ["authority", "authority_file", "certificate_file", "serve"]
+__all__ = ["serve"]
 
 MEBIBYTES = PIECE * 64
 CLOSED_WITHIN_S = 0.1
@@ -126,8 +126,7 @@ async def test_early_bytes_arrive(
     one = await origin([request, gate, switch(SWITCH + early)])
     sent = handshake(asks=asked)
     client = await asks(await proxy(one), sent + early if when == "in one write" else sent)
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the handshake")
+    connection = await one.asked()
     if when == "before the 101":
         client.peer.send(early)
         await asyncio.sleep(0.02)  # so that it lies with the proxy; if it does not yet, the test is merely easier

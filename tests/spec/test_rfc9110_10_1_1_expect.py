@@ -44,8 +44,7 @@ async def test_an_expectation_is_the_upstreams(
     body = b"body" if framing is LENGTH else chunk(b"body") + chunk(b"")
     client.methods.append(b"POST")
     client.send(head(POST, HOST, expect, framing) + (body if waits == "not at all" else b""))
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the head, before any byte of the body")
+    connection = await one.asked()
     assert connection.request.all(b"expect") == [expect[8:]]
     assert not client.reads
     told.set()

@@ -65,7 +65,7 @@ async def _goes_on_as_plain_http(proxied: Proxied, one: Origin, sent: bytes, bod
     client.methods.append(sent.split(b" ")[0])
     client.send(sent)
     if then:
-        await one.until(lambda: bool(one.connections and one.connections[0].requests), "the head")
+        await one.asked()
         client.send(then)
     answer = await client.answer()
     assert (answer.status, answer.body) == (200, b"ok")

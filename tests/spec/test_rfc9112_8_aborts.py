@@ -6,15 +6,15 @@ import time
 import pytest
 
 from proxy.core.routes import Tls
-from tests.net import test_tls
+from tests.net.certificates import serving
 from tests.net.client import Client
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.origin import Connection, Step, fin, pushed, request, rst
 from tests.net.responses import CHUNKED, OK, SSE, UNTIL_CLOSE
 from tests.net.test_failures import assert_is_our_error
+from tests.net.test_tls import cut_without_goodbye
 from tests.net.wire import chunk, head
 
-authority, authority_file = test_tls.authority, test_tls.authority_file
 COUNTED = head(b"HTTP/1.1 200 OK", b"Content-Length: 100")
 ENDINGS = {"FIN": fin, "RST": rst}
 
@@ -139,7 +139,7 @@ CLOSES: dict[str, tuple[list[Step], bool]] = {
     "FIN": ([fin], True),
     "RST": ([rst], False),
     "close_notify": ([fin], True),
-    "FIN without close_notify": ([test_tls.cut_without_goodbye], False),
+    "FIN without close_notify": ([cut_without_goodbye], False),
     "RST under TLS": ([rst], False),
 }
 AFTER: dict[str, list[Step]] = {
@@ -163,7 +163,7 @@ async def test_what_a_close_says(origin: MakeOrigin, proxy: MakeProxy, authority
     steps, whole = CLOSES[case]
     secure = case not in ("FIN", "RST")
     gate = asyncio.Event()
-    tls = test_tls.serving(authority) if secure else None
+    tls = serving(authority) if secure else None
     one = await origin([request, UNTIL_CLOSE + b"text", gate, *steps], tls=tls)
     proxied = await proxy(one, tls=Tls(ca=authority_file) if secure else None)
     client = await proxied.connect()
@@ -243,8 +243,7 @@ async def test_one_reset_has_one_side(
         client.send(head(b"POST / HTTP/1.1", b"Host: localhost", b"Content-Length: 10") + b"part")
     else:
         client.get()
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the request")
+    connection = await one.asked()
     if phase == "body":
         await client.next_head()
     resets, outcome = SIDES[side]

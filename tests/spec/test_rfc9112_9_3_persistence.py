@@ -137,7 +137,7 @@ async def test_pipelined_requests(origin: MakeOrigin, proxy: MakeProxy, case: st
     first, *later = sent.split(LATER)
     client.send(first)
     for part in later:
-        await one.until(lambda: bool(one.connections and one.connections[0].requests), "the first")
+        await one.asked()
         client.send(part)
         await client.stays_quiet(0.05)
     sent_all.set()

@@ -175,8 +175,7 @@ async def test_an_upload_flows(origin: MakeOrigin, proxy: MakeProxy, framing: st
     one = await origin([whole_request, OK])
     client = await (await proxy(one)).connect()
     client.send(CHUNKED_POST if framing == "chunked" else counted_post(32))
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the head")
+    connection = await one.asked()
     for number in range(8):
         client.send(chunk(b"part") if framing == "chunked" else b"part")
         await connection.until(lambda size=4 * number + 4: connection.request.size == size, "the part")
@@ -250,8 +249,7 @@ async def leaves_a_stuck_upload(origin: MakeOrigin, proxy: MakeProxy) -> None:
     client = await proxied.connect()
     client.methods.append(b"POST")
     client.send(counted_post(20_000_000) + bytes(20_000_000))
-    connection = await one.connection()
-    await connection.until(lambda: bool(connection.requests), "the request")
+    connection = await one.asked()
     await stands_still(client.transport.get_write_buffer_size)
     gate.set()
     assert (await client.answer()).status == 413

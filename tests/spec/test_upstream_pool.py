@@ -17,14 +17,13 @@ from proxy.core.plan import Proxy
 from proxy.core.routes import Match, Tls
 from proxy.net.upstream import pool
 from tests.net import harness
+from tests.net.certificates import serving
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import Exchanges, Proxied
 from tests.net.origin import Connection, Origin, Script, fin, request
 from tests.net.responses import OK, SSE, counted
-from tests.net.test_tls import authority, serving
 from tests.net.wire import chunk
 
-__all__ = ["authority"]
 SERVE: Script = [request, OK] * 20
 FOR_EVER = float("inf")
 # What the upstream says of its own patience, whether it speaks TLS, and between which seconds after the answer its idle

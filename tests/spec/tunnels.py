@@ -10,7 +10,8 @@ from tests.net.client import Client
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import Proxied
 from tests.net.origin import Connection, Origin, Script, Step, request
-from tests.net.peer import LIMIT_S, Ending, Peer
+from tests.net.peer import Ending, Peer
+from tests.net.waiting import LIMIT_S
 from tests.net.wire import Message, Reader, head
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

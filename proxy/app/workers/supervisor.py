@@ -79,7 +79,7 @@ class Supervisor:
                 self.addresses = told
             if settings.admin is not None:
                 self._admin = await open_admin(settings.admin, self, self._pages, self._pages)
-        except BaseException:
+        except BaseException:  # a cancelled start too leaves no process behind
             await self.stop(0)
             raise
         self._tasks += [asyncio.create_task(self._keep(one), name=f"keep worker {one.number}") for one in self._places]

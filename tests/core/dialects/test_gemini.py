@@ -3,21 +3,7 @@
 import pytest
 
 from proxy.core.dialects import BROKEN
-from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import GEMINI, GEMINI_ARRAY
-
-TRANSCRIPTS = {
-    **{f"gemini-{name}": told for name, told in GEMINI.items()},
-    **{f"gemini_array-{name}": told for name, told in GEMINI_ARRAY.items()},
-}
-
-
-@pytest.mark.parametrize("exact", [False, True], ids=["batched", "exact"])
-@pytest.mark.parametrize("transcript", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
-def test_a_transcript_says_what_became_of_its_answer(transcript: Transcript, exact: bool) -> None:
-    """MUST. Read at once, and frame by frame."""
-    for reads in ([transcript.stream], [*transcript.frames, transcript.tail]):
-        assert transcript.learnt(reads, exact) == transcript.expected(reads)
+from tests.core.dialects.transcripts.gemini import GEMINI
 
 
 def test_an_error_event_has_the_form_of_the_provider_to_the_byte() -> None:

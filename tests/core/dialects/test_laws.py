@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import ALL, BOM, EVENT_STREAMS
+from tests.core.dialects.transcripts import ALL, EVENT_STREAMS
+from tests.core.dialects.transcripts.frames import BOM
 from tests.core.framers import bytewise, cut, some_cuts
 
 every_transcript = pytest.mark.parametrize("transcript", ALL.values(), ids=ALL)
@@ -15,6 +16,14 @@ either_way = pytest.mark.parametrize("exact", [False, True], ids=["batched", "ex
 
 def holds(transcript: Transcript, reads: list[bytes], exact: bool) -> None:
     assert transcript.learnt(reads, exact) == transcript.expected(reads)
+
+
+@either_way
+@every_transcript
+def test_a_transcript_says_what_became_of_its_answer(transcript: Transcript, exact: bool) -> None:
+    """MUST. Read at once, and frame by frame."""
+    holds(transcript, [transcript.stream], exact)
+    holds(transcript, [*transcript.frames, transcript.tail], exact)
 
 
 @either_way

@@ -1,23 +1,7 @@
 """Rules of OpenAI's two dialects."""
 
-import pytest
-
 from proxy.core.dialects import BROKEN
-from tests.core.dialects import Transcript
-from tests.core.dialects.transcripts import CHAT, RESPONSES
-
-TRANSCRIPTS = {
-    **{f"chat-{name}": told for name, told in CHAT.items()},
-    **{f"responses-{name}": told for name, told in RESPONSES.items()},
-}
-
-
-@pytest.mark.parametrize("exact", [False, True], ids=["batched", "exact"])
-@pytest.mark.parametrize("transcript", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
-def test_a_transcript_says_what_became_of_its_answer(transcript: Transcript, exact: bool) -> None:
-    """MUST. Read at once, and frame by frame."""
-    for reads in ([transcript.stream], [*transcript.frames, transcript.tail]):
-        assert transcript.learnt(reads, exact) == transcript.expected(reads)
+from tests.core.dialects.transcripts.openai import CHAT, RESPONSES
 
 
 def test_an_error_event_has_the_form_of_the_provider_to_the_byte() -> None:

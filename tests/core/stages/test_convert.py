@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.stages.convert import LinesToEvents
-from tests.core.dialects.transcripts import OLLAMA
+from tests.core.dialects.transcripts.ollama import OLLAMA
 from tests.core.framers import bytewise, cut, some_cuts
 
 LIMIT = 64 * 1024
