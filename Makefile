@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test e2e check format fuzz bench bench-workers docs clean
+.PHONY: demo test e2e check format fuzz bench bench-workers image-test docs clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -37,6 +37,10 @@ bench: $(READY)  ## CPU per event and requests per second, beside nginx where it
 
 bench-workers: $(READY)  ## what a second worker brings
 	$(BIN)/python -m tests.bench.workers
+
+image-test: $(READY)  ## builds the Dockerfile without an engine, runs the image, validates what is in deploy/; needs root
+	sh tests/image/setup
+	$(BIN)/python -m pytest tests/image/checks.py tests/deploy --verbose
 
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
