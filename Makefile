@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test e2e check format fuzz bench bench-workers image-test docs clean
+.PHONY: demo test e2e check format fuzz bench bench-workers image-test soak docs clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -37,6 +37,9 @@ bench: $(READY)  ## CPU per event and requests per second, beside nginx where it
 
 bench-workers: $(READY)  ## what a second worker brings
 	$(BIN)/python -m tests.bench.workers
+
+soak: $(READY)  ## thousands of streams, resets, reloads and killed workers for ten minutes, or STREAMSAFE_SOAK_SECONDS
+	$(BIN)/python -m tests.soak
 
 image-test: $(READY)  ## builds the Dockerfile without an engine, runs the image, validates what is in deploy/; needs root
 	sh tests/image/setup
