@@ -7,9 +7,10 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
-# What a process may grow from the middle third of a soak to the last, besides a share of itself: allocators keep a
-# little of every peak.
-GROWTH = 0.01
+# What a process may grow from the middle third of a soak to the last, besides a share of itself. Resident memory moves
+# by 2 to 7 % here, in steps, while what Python holds stays the same: three times the streams a second moved it no
+# further, so that it is the allocator's. In ten minutes of 1,500 streams this finds half a KiB kept of each stream.
+GROWTH = 0.1
 GROWTH_KIB = 1024
 # A process that was not there for so many samples says nothing about a trend.
 FEWEST_SAMPLES = 12

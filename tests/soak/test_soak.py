@@ -74,7 +74,7 @@ def test_the_streams_of_a_killed_worker_are_those_of_its_connections() -> None:
 
 
 @pytest.mark.parametrize(
-    ("growing_kib", "found"), [(0, 0), (GROWTH_KIB / FEWEST_SAMPLES, 0), (GROWTH_KIB / FEWEST_SAMPLES * 6, 1)]
+    ("growing_kib", "found"), [(0, 0), (GROWTH_KIB / FEWEST_SAMPLES, 0), (GROWTH_KIB, 0), (2 * GROWTH_KIB, 1)]
 )
 def test_memory_that_rises_to_the_end_is_found(growing_kib: float, found: int) -> None:
     memory = Memory()
@@ -90,7 +90,7 @@ def test_memory_that_rises_first_and_then_stays_is_none() -> None:
     assert memory.faults() == []
 
 
-@pytest.mark.parametrize(("up_to_kib", "found"), [(60_000, 0), (70_000, 1)])
+@pytest.mark.parametrize(("up_to_kib", "found"), [(60_000, 0), (80_000, 1)])
 def test_a_worker_that_was_started_again_may_grow_as_far_as_the_other(up_to_kib: int, found: int) -> None:
     """And one that is gone at the end says nothing about it."""
     memory = Memory()
