@@ -11,8 +11,10 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy ./proxy
 RUN ["python", "-m", "venv", "/opt/streamsafe"]
-RUN ["/opt/streamsafe/bin/python", "-m", "pip", "install", "--no-cache-dir", "--compile", "."]
+RUN ["/opt/streamsafe/bin/python", "-m", "pip", "install", "--no-cache-dir", "--no-compile", "."]
 RUN ["/opt/streamsafe/bin/python", "-m", "pip", "uninstall", "--yes", "pip"]
+# Nothing can be compiled later. By hash: what makes a layer may round the times of files, which bytecode else goes by.
+RUN ["/opt/streamsafe/bin/python", "-m", "compileall", "-f", "-q", "--invalidation-mode", "unchecked-hash", "/opt/streamsafe/lib"]
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="streamsafe" \

@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test e2e check format fuzz bench bench-workers docs clean
+.PHONY: help demo test e2e check format fuzz bench bench-workers image-test soak docs clean
 
 help:  ## what can be made; the default
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,13 @@ bench: $(READY)  ## CPU per event and requests per second, beside nginx where it
 
 bench-workers: $(READY)  ## what a second worker brings
 	$(BIN)/python -m tests.bench.workers
+
+soak: $(READY)  ## thousands of streams, resets, reloads and killed workers for ten minutes, or STREAMSAFE_SOAK_SECONDS
+	$(BIN)/python -m tests.soak
+
+image-test: $(READY)  ## builds the Dockerfile without an engine, runs the image, validates what is in deploy/; needs root
+	sh tests/image/setup
+	$(BIN)/python -m pytest tests/image/checks.py tests/deploy --verbose
 
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md

@@ -21,6 +21,8 @@ AGAIN_S = 1.0
 
 async def watch(file: Path, content: bytes, changed: Callable[[], None]) -> None:
     """Calls `changed` whenever the file has other content than before, first than `content`. Runs until cancelled."""
+    # It tells of every write in the folder: a log that stands there would be written on and on by its own lines.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     while True:
         folders = _folders(file)
         try:

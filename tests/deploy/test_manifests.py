@@ -1,41 +1,14 @@
-"""What is deployed: manifests a cluster would take, configurations that load, and metrics that exist."""
+"""What is deployed without Kubernetes: files that load and fit each other, and metrics that exist."""
 
 import json
 import re
-from pathlib import Path
-from typing import Any
 
-import kubernetes_validate
-import pytest
-import yaml
-
-from proxy.config.load import load_text
-from proxy.config.model import Config
 from proxy.core.errors import ProxyError
+from tests.deploy.files import DEPLOY, configuration, documents
 from tests.edge.figures import sample_names, sample_values
-from tests.test_readme import AnyName
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 OURS = re.compile(r"\b(?:streamsafe|process)_[a-z_]+\b")
 _MATCHER = re.compile(r'\b(\w+)\s*(=~|!=|!~|=)\s*"([^"]*)"')
-
-every_manifest = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
-
-
-def documents(path: Path) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(path.read_text("utf-8")) if document]
-
-
-def pods(path: Path) -> list[dict[str, Any]]:
-    """The pods that a manifest makes."""
-    return [document["spec"]["template"]["spec"] for document in documents(path) if document["kind"] == "Deployment"]
-
-
-def configuration(text: str) -> Config:
-    """Loads a configuration; files it names are taken for variables, as they are not here."""
-    return load_text(re.sub(r"\$\{file:[^}]*\}", "${FROM_A_FILE}", text), "deployed", AnyName())
 
 
 def test_every_yaml_file_is_one() -> None:
@@ -43,48 +16,6 @@ def test_every_yaml_file_is_one() -> None:
     assert len(files) >= 6
     for file in files:
         assert documents(file), file
-
-
-@every_manifest
-def test_a_cluster_would_take_it(path: Path) -> None:
-    for document in documents(path):
-        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
-
-
-@every_manifest
-def test_its_configuration_loads_and_is_the_one_that_is_probed(path: Path) -> None:
-    (made,) = [document["data"]["proxy.yaml"] for document in documents(path) if document["kind"] == "ConfigMap"]
-    config = configuration(made)
-    (pod,) = pods(path)
-    (container,) = [one for one in [*pod["containers"], *pod.get("initContainers", [])] if one["image"] == "streamsafe"]
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert config.admin is not None
-    assert (ports["admin"], config.admin.is_local) == (config.admin.port, False), "a kubelet asks the pod's address"
-    probes = {name: container[name]["httpGet"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
-    assert {probe["port"] for probe in probes.values()} == {"admin"}
-    assert [probe["path"] for probe in probes.values()] == ["/readyz", "/readyz", "/healthz"]
-    assert pod["terminationGracePeriodSeconds"] > config.drain
-    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert {"/etc/streamsafe", "/run/secrets/streamsafe"} == mounted
-    assert set(re.findall(r"\$\{file:(/run/secrets/streamsafe)/", made)) <= mounted
-
-
-@every_manifest
-def test_its_containers_may_do_next_to_nothing(path: Path) -> None:
-    (pod,) = pods(path)
-    assert pod["automountServiceAccountToken"] is False
-    for container in [*pod["containers"], *pod.get("initContainers", [])]:
-        allowed = container["securityContext"]
-        assert (allowed["readOnlyRootFilesystem"], allowed["allowPrivilegeEscalation"]) == (True, False)
-        assert (allowed["runAsNonRoot"], allowed["capabilities"]) == (True, {"drop": ["ALL"]})
-    for volume in pod["volumes"]:
-        if "secret" in volume:
-            assert volume["secret"]["defaultMode"] == 0o440, "a secret that everybody can read is refused"
-
-
-@every_manifest
-def test_no_secret_stands_in_it(path: Path) -> None:
-    assert not [document for document in documents(path) if document["kind"] == "Secret"]
 
 
 def test_compose_mounts_a_configuration_that_loads_and_waits_for_the_drain() -> None:
