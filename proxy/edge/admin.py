@@ -173,6 +173,8 @@ class Admin:
             return _refusal(error.status, "bad_request", error.reason)
         except web.HTTPServiceUnavailable as error:
             return _refusal(503, "too_many", error.reason)
+        except web.HTTPGatewayTimeout as error:
+            return _refusal(504, "no_answer", error.reason)
 
     def _is_for_us(self, request: web.Request) -> bool:
         """The Host check; a target with an authority of its own is for a proxy, which this is not."""

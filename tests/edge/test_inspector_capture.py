@@ -191,23 +191,6 @@ async def test_pieces_show_the_cuts_of_the_wire(origin: MakeOrigin) -> None:
     assert detail["events"][0]["at_ms"] >= pieces[2]["at_ms"], "an event is there when its last byte is"
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        (b'data: {"a": 1}\ndata: {"a": 2}\n\n', "sse-single-newline"),
-        (b"data: 1\n\ndata: 2\n", "sse-last-event-lost"),
-        (b"\xef\xbb\xbfdata: 1\n\n", "sse-bom"),
-    ],
-)
-async def test_a_fault_of_grammar_is_marked(origin: MakeOrigin, text: bytes, kind: str) -> None:
-    one = await origin([request, SSE, chunk(text), chunk(b"")])
-    async with inspected(one) as it, it.listen() as listener:
-        await listener.hello()
-        await it.world.ask(b"GET /n/x")
-        await ended(it)
-        assert [fault["kind"] for fault in (await it.get("/api/exchanges/1"))["faults"]] == [kind]
-
-
 async def test_an_exchange_that_had_begun_is_copied_from_then_on_and_says_so(origin: MakeOrigin) -> None:
     gate = asyncio.Event()
     one = await origin([request, SSE, chunk(b"data: 1\n\n"), gate, chunk(b"data: 2\n\n"), chunk(b"")])
