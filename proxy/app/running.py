@@ -18,6 +18,7 @@ from proxy.core.exchange import Exchange, Observer
 from proxy.edge.admin import Admin
 from proxy.edge.inspector.api import Api
 from proxy.edge.inspector.store import Store
+from proxy.edge.inspector.telling import Telling
 from proxy.edge.metrics import Metrics
 from proxy.edge.state import LogFigures, Reloads
 from proxy.edge.status import Status
@@ -51,12 +52,14 @@ class Running:
     """A proxy that listens. Made by `start`, changed by `reload`, ended by `stop`; belongs to one event loop."""
 
     def __init__(
-        self, settings: Settings, observers: Sequence[Observer], log: LogFigures | None = None, inspected: bool = False
+        self, settings: Settings, observers: Sequence[Observer], log: LogFigures | None = None, share: int = 1
     ) -> None:
         self._settings = settings
         self._tally = Tally(_upstream_names(settings)) if settings.admin else None
-        inspector = settings.inspector if settings.admin and inspected else None
-        self._store = Store(inspector.capture_bytes, inspector.secrets, self.open) if inspector else None
+        inspector = settings.inspector if settings.admin else None
+        self._store = Store(inspector.capture_bytes, inspector.secrets, self.open, share) if inspector else None
+        self.exchanges = Telling(self._store, __version__) if self._store is not None else None
+        """What the inspector knows; None without one."""
         self._tap = Tap([*observers, self._tally] if self._tally else observers, self._store)
         self._log = log
         self._upstreams = Upstreams()
@@ -81,7 +84,7 @@ class Running:
 
         Errors: CannotListen, LaxParser, UnusableTlsFile.
         """
-        running = await cls.start_worker(settings, observers, log, inspected=True)
+        running = await cls.start_worker(settings, observers, log)
         if settings.admin is not None:
             await running._start_admin(settings.admin)
         return running
@@ -93,15 +96,15 @@ class Running:
         observers: Sequence[Observer] = (),
         log: LogFigures | None = None,
         bound: Sequence[Sequence[socket.socket]] = (),
-        inspected: bool = False,
+        share: int = 1,
     ) -> "Running":
         """The same without an admin listener, though with its figures; `bound` are the sockets of each address.
 
-        `inspected` is whether exchanges are kept for the inspector. Errors: as for `start`.
+        `share` is how many processes share what the inspector may keep. Errors: as for `start`.
         """
         if not PARSES_STRICTLY:
             raise LaxParser
-        running = cls(settings, observers, log, inspected)
+        running = cls(settings, observers, log, share)
         try:
             running.commit(await running.prepare(settings, bound), first=True)
         except BaseException:
@@ -120,7 +123,7 @@ class Running:
         """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
         assert self.metrics is not None
         assert self.status is not None
-        api = Api(self._store, __version__) if self._store is not None else None
+        api = Api(self.exchanges, __version__) if self.exchanges is not None else None
         try:
             self._admin = await open_admin(admin, self, self.metrics, self.status, api)
         except CannotListen:
@@ -267,6 +270,8 @@ class Running:
             self.metrics.close()
         if self._admin is not None:
             await self._admin.close()
+        elif self.exchanges is not None:
+            self.exchanges.close()
         return self._aborted
 
     def abort(self) -> None:
