@@ -70,7 +70,7 @@ class Reading:
         self._is_looked_for = True
         self._position = 0
         self._first_frames: list[tuple[str, str]] = []
-        self._has_hole = False
+        self._has_hole = self._is_closed = False
         self._judged_at: tuple[bool, int] | None = None
         self.faults: list[dict[str, Any]] = []
         """What the doctor would say of the answer, when it was asked last."""
@@ -83,6 +83,12 @@ class Reading:
             if mark.kind in ("both", "wrote") and mark.size:
                 self._see_piece(mark)
         self._done = len(marks)
+
+    def close(self, ended: float, outcome: str | None) -> None:
+        """The exchange is over: who was being waited for when it was cut."""
+        if not self._is_closed and outcome not in ("complete", "tunnel_closed"):
+            self.waits += self._waiting.end(ended)
+        self._is_closed = True
 
     async def judge(self, summary: dict[str, Any]) -> None:
         """Has the doctor's rules look at the answer: again once it has ended, or doubled in size."""
@@ -156,7 +162,8 @@ class Waits:
 
     def see(self, mark: Mark) -> list[Wait]:
         """The waits that this mark ends."""
-        since, found = self._since, []
+        since = self._since
+        found: list[tuple[float | None, float, Waited]] = []
         match mark.kind:
             case "paused":
                 self._full_since = mark.at
@@ -181,11 +188,17 @@ class Waits:
                     return []
                 found = [(since, mark.at, "upstream"), (mark.at, mark.until, "proxy")]
         self._since = mark.until
-        return [
-            Wait(begin, end, side)  # type: ignore[arg-type]  # a literal of the table above
-            for begin, end, side in found
-            if begin is not None and end - begin >= WAIT_S
-        ]
+        return _long_enough(found)
+
+    def end(self, moment: float) -> list[Wait]:
+        """The wait that was never over."""
+        if self._full_since is not None:
+            return _long_enough([(self._full_since, moment, "client")])
+        return _long_enough([(self._since, moment, "upstream")])
+
+
+def _long_enough(found: list[tuple[float | None, float, Waited]]) -> list[Wait]:
+    return [Wait(begin, end, side) for begin, end, side in found if begin is not None and end - begin >= WAIT_S]
 
 
 def _framing(captured: Captured) -> Framing | None:

@@ -145,6 +145,8 @@ class Telling:
         while len(self._readings) > READINGS:
             self._readings.popitem(last=False)
         reading.read_on()
+        if not record.is_open:
+            reading.close(record.origin_s + (record.summary["duration_ms"] or 0) / 1000, record.summary["outcome"])
         return reading
 
 

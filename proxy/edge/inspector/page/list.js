@@ -90,6 +90,8 @@ export class List {
     if (element.style.top !== top) element.style.top = top;
     const isSelected = one.id === this.selected;
     element.setAttribute("aria-selected", String(isSelected));
+    element.setAttribute("aria-posinset", String(index + 1));
+    element.setAttribute("aria-setsize", String(this.#shown.length));
     if (isSelected) this.#rows.setAttribute("aria-activedescendant", `row-${one.id}`);
     element.classList.toggle("marked", one.id === this.marked);
     if (row.drawn === one) return;
