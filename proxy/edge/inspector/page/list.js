@@ -39,8 +39,11 @@ export class List {
   }
 
   draw() {
-    const first = Math.max(0, Math.floor(this.#rows.scrollTop / ROW) - SPARE);
-    const room = Math.ceil(this.#rows.clientHeight / ROW) + 2 * SPARE;
+    const { scrollTop, clientHeight } = this.#rows;
+    // A list that has become shorter is scrolled back later, and nobody is told.
+    const top = Math.min(scrollTop, Math.max(0, this.#shown.length * ROW - clientHeight));
+    const first = Math.max(0, Math.floor(top / ROW) - SPARE);
+    const room = Math.ceil(clientHeight / ROW) + 2 * SPARE;
     const visible = this.#shown.slice(first, first + room);
     while (this.#pool.length < visible.length) this.#pool.push(this.#make());
     this.#pool.forEach((row, index) => {

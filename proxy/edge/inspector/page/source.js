@@ -39,18 +39,21 @@ class Frames {
   }
 }
 
-/** Aborts when nothing has been heard for a time, also for one that this computer slept through. */
+/** Aborts when nothing has been heard for a time, also for one that this computer slept through; and when a page that
+ * its browser had frozen goes on, as what was open then may never say anything again. */
 class Silence {
   #controller = new AbortController();
   #heardAt = Date.now();
   #limit;
   #timer;
+  #wake = () => this.#controller.abort();
   #look = () => Date.now() - this.#heardAt > this.#limit && this.#controller.abort();
 
   constructor(limit) {
     this.#limit = limit;
     this.#timer = setInterval(this.#look, limit / 4);
     document.addEventListener("visibilitychange", this.#look);
+    document.addEventListener("resume", this.#wake);
     addEventListener("online", this.#look);
   }
 
@@ -65,6 +68,7 @@ class Silence {
   end() {
     clearInterval(this.#timer);
     document.removeEventListener("visibilitychange", this.#look);
+    document.removeEventListener("resume", this.#wake);
     removeEventListener("online", this.#look);
   }
 }
