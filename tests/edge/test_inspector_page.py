@@ -1,14 +1,13 @@
-"""The inspector's page in a real browser: live within 200 ms, right about who was waited for, inert."""
+"""The inspector's page in a real browser: live within 200 ms, right about who was waited for."""
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
 from tests.net.conftest import MakeOrigin
 from tests.net.origin import request, whole_request
 from tests.net.responses import OK, SSE, counted
-from tests.net.wire import chunk, head
+from tests.net.wire import chunk
 from tests.security.browser import Browser
 from tests.security.world import TOKEN
 
@@ -81,46 +80,6 @@ async def test_a_stall_is_put_to_the_side_that_was_waited_for(origin: MakeOrigin
         await page.run(f"until(() => {LABEL}.includes('waiting for the client'))")
         label = await page.run(LABEL)
         assert "waiting for the upstream" not in label
-
-
-HOSTILE = "<img src=x onerror=\"window.owned=1\"><script>window.owned=1</script><a href='javascript:window.owned=1'>"
-
-
-async def test_hostile_content_is_text(origin: MakeOrigin, browser: Browser) -> None:
-    """SEC-39: in tokens, fields, targets, tool calls and ids, on every tab; the policy reports nothing either."""
-    spoken = HOSTILE.replace('"', '\\"').encode()
-    token = b'data: {"choices":[{"index":0,"delta":{"content":"%b","tool_calls":[{"function":{"name":"%b"}}]}}]}\n\n'
-    fields = (b"Content-Type: text/event-stream", b"X-Markup: " + HOSTILE.encode(), b"Transfer-Encoding: chunked")
-    bidi = "data: \u202e\u200b\ufeff hidden\n\n".encode()
-    script = [
-        whole_request,
-        head(b"HTTP/1.1 200 OK", *fields),
-        chunk(token % (spoken, spoken)),
-        chunk(bidi),
-        chunk(b""),
-    ]
-    one = await origin(script)
-    async with inspected(one) as it:
-        page = await opened(browser, it)
-        target = b"/n/v1/chat/completions?q=<img/src=x/onerror=window.owned=1>"
-        lines = (b"X-In: " + HOSTILE.encode(), b"X-<script>: 1".replace(b"<script>", b"'!#$%&*"), b"Content-Length: 2")
-        await it.world.ask(b"POST " + target, *lines, body=b"{}")
-        await page.run("until(() => rows().length === 1)")
-        await page.run("key('j')")
-        await page.run("until(() => document.querySelector('.assembled'))")
-        seen = []
-        for tab in range(1, 7):
-            await page.run(f"key('{tab}')")
-            with contextlib.suppress(AssertionError):
-                await page.run("until(() => document.querySelector('.panel').textContent.includes('onerror'), 1000)")
-            seen.append(await page.run("document.querySelector('.panel').textContent"))
-            assert await page.run("document.querySelectorAll('img, script:not([src]), iframe, a[href]').length") == 0
-        assert await page.run("window.owned") is None
-        assert await page.run("violations") == []
-        assert all("onerror" in text for text in seen[:5]), "it is there, as text"
-        assert "\\u202e\\u200b\\ufeff hidden" in seen[3]
-        assert "\u202e" not in "".join(seen)
-        assert "<img/src=x/onerror" in await page.run("rows()[0].textContent")
 
 
 async def test_it_reconnects_by_itself_and_goes_on_where_it_stopped(origin: MakeOrigin, browser: Browser) -> None:
