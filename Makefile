@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test e2e check format fuzz bench bench-workers docs clean
+.PHONY: demo test e2e check format fuzz bench bench-workers docs picture clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -31,9 +31,10 @@ format: $(READY)
 fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECONDS; a finding prints how to play it again
 	STREAMSAFE_FUZZ_SECONDS=$${STREAMSAFE_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz --timeout 0 -s -q
 
-bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
+bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed; what stages and the inspector cost
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.stages
+	$(BIN)/python -m tests.bench.inspector --rounds 3
 
 bench-workers: $(READY)  ## what a second worker brings
 	$(BIN)/python -m tests.bench.workers
@@ -41,6 +42,9 @@ bench-workers: $(READY)  ## what a second worker brings
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
 	$(BIN)/python -m proxy.config.reference example > config.example.yaml
+
+picture: $(READY)  ## the README's picture of the inspector, made by Chromium
+	$(BIN)/python -m tests.edge.inspector_picture docs/images/inspector.png
 
 clean:
 	rm -rf $(VENV) tests/e2e/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

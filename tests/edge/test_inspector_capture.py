@@ -169,6 +169,24 @@ def kinds(listener: object) -> list[str]:
     return [mark[0] for news in listener.of("news") for mark in news["marks"]]  # type: ignore[attr-defined]
 
 
+async def test_a_wait_that_was_never_over_is_told_as_well(origin: MakeOrigin) -> None:
+    """An upstream that falls silent until its time is over: the longest wait of all, with no piece behind it."""
+    gate = asyncio.Event()
+    one = await origin([request, SSE, chunk(b"data: 1\n\n"), gate])
+    async with inspected(one, plain=", timeouts: {idle: 1200ms}") as it, it.listen() as listener:
+        await listener.hello()
+        client = await it.world.proxied.connect(kept=False)
+        client.get(b"/n/x")
+        await ended(it)
+        document = await it.get("/api/exchanges/1")
+        assert document["exchange"]["outcome"] == "upstream_timeout"
+        since, until, side, is_stall = document["waits"][-1]
+        assert (side, is_stall) == ("upstream", True)
+        assert until - since > 1000
+        assert until == pytest.approx(document["exchange"]["duration_ms"], abs=1)
+        gate.set()
+
+
 async def test_pieces_show_the_cuts_of_the_wire(origin: MakeOrigin) -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     one = await origin(

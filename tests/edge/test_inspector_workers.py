@@ -14,6 +14,7 @@ import pytest
 from proxy.app.workers import exchanges as module
 from proxy.app.workers.channel import WorkerGone
 from proxy.app.workers.exchanges import Exchanges
+from proxy.edge.inspector.store import KEPT, Store
 from proxy.edge.inspector.telling import nothing_of
 from tests.cli.command import Command
 from tests.cli.conftest import Serve, launch, serve
@@ -93,7 +94,7 @@ async def test_exchanges_of_both_workers_are_in_one_list_and_told_in_full(origin
     async with two(serve, one) as it, it.inspector.listen() as listener:
         await listener.hello()
         both = await it.on_both(listener)
-        for number, seen in both.items():
+        for number, seen in sorted(both.items()):
             path = f"/api/exchanges/{seen['id']}"
             async with it.inspector.listen(f"{path}/events") as followed:
                 await followed.until(lambda f=followed: spoken(f) == "Hel", "the first token")
@@ -200,6 +201,12 @@ async def test_off_is_off_in_all_workers(origin: MakeOrigin, serve: Serve, tmp_p
     admin = await wait_admin(command)
     async with aiohttp.ClientSession() as session, session.get(f"{admin}/api/exchanges") as answer:
         assert answer.status == 404
+
+
+def test_each_worker_keeps_its_share() -> None:
+    """The setting is what all of them keep."""
+    store = Store(64 * 1024 * 1024, [], list, share=4)
+    assert (store.budget.limit, store.kept) == (16 * 1024 * 1024, KEPT // 4)
 
 
 # What a test cannot make real workers do at will.
