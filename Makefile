@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test e2e check format fuzz bench bench-workers image-test soak docs clean
+.PHONY: help demo test e2e check format fuzz bench bench-workers image-test soak docs picture clean
 
 help:  ## what can be made; the default
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,9 +34,10 @@ format: $(READY)  ## what `make check` can mend by itself
 fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECONDS; a finding prints how to play it again
 	STREAMSAFE_FUZZ_SECONDS=$${STREAMSAFE_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz --timeout 0 -s -q
 
-bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
+bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed; what stages and the inspector cost
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.stages
+	$(BIN)/python -m tests.bench.inspector --rounds 3
 
 bench-workers: $(READY)  ## what a second worker brings
 	$(BIN)/python -m tests.bench.workers
@@ -51,6 +52,9 @@ image-test: $(READY)  ## builds the Dockerfile without an engine, runs the image
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
 	$(BIN)/python -m proxy.config.reference example > config.example.yaml
+
+picture: $(READY)  ## the README's picture of the inspector, made by Chromium
+	$(BIN)/python -m tests.edge.inspector_picture docs/images/inspector.png
 
 clean:  ## all that was made here, .venv too
 	rm -rf $(VENV) tests/e2e/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -95,7 +95,7 @@ LAYERS = {
     ),
     "proxy.config": Layer(names("config", "core"), STANDARD | {"pydantic", "pydantic_core", "yaml"}, DOING),
     "proxy.net": Layer(names("net", "core")),
-    "proxy.edge": Layer(names("edge", "core", "doctor.grammar")),
+    "proxy.edge": Layer(names("edge", "core") | JUDGING),
     # Pure like core, so that other layers may judge with them.
     **dict.fromkeys(JUDGING, Layer(JUDGING | names("core"), PURE)),
     "proxy.doctor": Layer(names("doctor", "core")),

@@ -25,6 +25,7 @@ from proxy.net.upstream.tls import Contexts
 if TYPE_CHECKING:  # imported where they are made: without an admin listener nobody needs them
     from proxy.edge.admin import Admin
     from proxy.edge.inspector.store import Store
+    from proxy.edge.inspector.telling import Telling
     from proxy.edge.metrics import Metrics
     from proxy.edge.status import Status
 
@@ -52,12 +53,15 @@ class Running:
     """A proxy that listens. Made by `start`, changed by `reload`, ended by `stop`; belongs to one event loop."""
 
     def __init__(
-        self, settings: Settings, observers: Sequence[Observer], log: LogFigures | None = None, inspected: bool = False
+        self, settings: Settings, observers: Sequence[Observer], log: LogFigures | None = None, share: int = 1
     ) -> None:
         self._settings = settings
         self._tally = Tally(_upstream_names(settings)) if settings.admin else None
-        inspector = settings.inspector if settings.admin and inspected else None
-        self._store = self._make_store(inspector) if inspector else None
+        self._store: Store | None = None
+        self.exchanges: Telling | None = None
+        """What the inspector knows; None without one."""
+        if settings.admin is not None and settings.inspector is not None:
+            self._inspect(settings.inspector, share)
         self._tap = Tap([*observers, self._tally] if self._tally else observers, self._store)
         self._log = log
         self._upstreams = Upstreams()
@@ -74,10 +78,12 @@ class Running:
         self.draining = False
         """Whether it is stopping."""
 
-    def _make_store(self, inspector: Inspector) -> "Store":
+    def _inspect(self, inspector: Inspector, share: int) -> None:
         from proxy.edge.inspector.store import Store
+        from proxy.edge.inspector.telling import Telling
 
-        return Store(inspector.capture_bytes, inspector.secrets, self.open)
+        self._store = Store(inspector.capture_bytes, inspector.secrets, self.open, share)
+        self.exchanges = Telling(self._store, __version__)
 
     @classmethod
     async def start(
@@ -87,7 +93,7 @@ class Running:
 
         Errors: CannotListen, LaxParser, UnusableTlsFile.
         """
-        running = await cls.start_worker(settings, observers, log, inspected=True)
+        running = await cls.start_worker(settings, observers, log)
         if settings.admin is not None:
             await running._start_admin(settings.admin)
         return running
@@ -99,15 +105,15 @@ class Running:
         observers: Sequence[Observer] = (),
         log: LogFigures | None = None,
         bound: Sequence[Sequence[socket.socket]] = (),
-        inspected: bool = False,
+        share: int = 1,
     ) -> "Running":
         """The same without an admin listener, though with its figures; `bound` are the sockets of each address.
 
-        `inspected` is whether exchanges are kept for the inspector. Errors: as for `start`.
+        `share` is how many processes share what the inspector may keep. Errors: as for `start`.
         """
         if not PARSES_STRICTLY:
             raise LaxParser
-        running = cls(settings, observers, log, inspected)
+        running = cls(settings, observers, log, share)
         try:
             running.commit(await running.prepare(settings, bound), first=True)
         except BaseException:  # a cancelled start too leaves nothing open
@@ -128,11 +134,14 @@ class Running:
     async def _start_admin(self, admin: AdminSettings) -> None:
         """Listens last: who finds it there finds the proxy too. Errors: CannotListen, and nothing listens then."""
         from proxy.app.admin import open_admin
-        from proxy.edge.inspector.api import Api
 
         assert self.metrics is not None
         assert self.status is not None
-        api = Api(self._store, __version__) if self._store is not None else None
+        api = None
+        if self.exchanges is not None:
+            from proxy.edge.inspector.api import Api
+
+            api = Api(self.exchanges, __version__)
         try:
             self._admin = await open_admin(admin, self, self.metrics, self.status, api)
         except CannotListen:
@@ -279,6 +288,8 @@ class Running:
             self.metrics.close()
         if self._admin is not None:
             await self._admin.close()
+        elif self.exchanges is not None:
+            self.exchanges.close()
         return self._aborted
 
     def abort(self) -> None:

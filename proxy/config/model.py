@@ -97,7 +97,8 @@ class Inspector(Section):
 
     capture: Size = Field(
         default=64 * 1024 * 1024,
-        description="How much of heads and bodies is kept in memory, in all; nothing of them while no page is open.",
+        description="How much of heads and bodies is kept in memory, in all: workers share it equally. Nothing of "
+        "them while no page is open.",
     )
 
 

@@ -16,7 +16,7 @@ from proxy.core.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.message import Field, RequestHead, ResponseHead
 from proxy.core.routes import Route
 
 Outcome = Literal[
@@ -49,6 +49,9 @@ class Capture(Protocol):
     def asked(self, received: RequestHead, sent: bytes, route: Route | None) -> None:
         """The head of the request as it came, and as it went upstream; empty and None if it did not go there."""
 
+    def interim(self, received: ResponseHead, sent: bytes) -> None:
+        """The head of a 1xx answer, and what of it went to the client: nothing to one of HTTP/1.0."""
+
     def answered(self, received: ResponseHead | None, sent: bytes) -> None:
         """The head of the response as it came, None for an answer of ours, and as it went to the client."""
 
@@ -63,6 +66,9 @@ class Capture(Protocol):
 
     def wrote(self, data: bytes) -> None:
         """Body bytes that came out of a stage, or are our own."""
+
+    def trailers(self, received: list[Field], sent: bytes) -> None:
+        """The trailer section behind the response's body, and the lines of it that went to the client."""
 
     def paused(self) -> None:
         """The client is full, and nothing more is read for it."""

@@ -10,14 +10,15 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.guard import Hosts
-from proxy.edge.inspector.api import Api
-from proxy.edge.inspector.pages import page_files
+
+if TYPE_CHECKING:  # where the inspector is off nobody needs it
+    from proxy.edge.inspector.api import Api
 
 _KEEP_ALIVE_S = 75.0
 # How long a page that is being sent may keep a stop.
@@ -92,7 +93,7 @@ class Admin:
         status: StatusPage,
         hosts: Hosts | None,
         token: str | None,
-        api: Api | None = None,
+        api: "Api | None" = None,
     ) -> None:
         self._state = state
         self._metrics = metrics
@@ -105,6 +106,8 @@ class Admin:
         if api is None:
             application.router.add_get("/", self._index)
         else:
+            from proxy.edge.inspector.pages import page_files
+
             files = page_files()
             application.router.add_routes([*api.routes(), *[web.get(path, file) for path, file in files.items()]])
             self._open |= files.keys()
@@ -173,6 +176,8 @@ class Admin:
             return _refusal(error.status, "bad_request", error.reason)
         except web.HTTPServiceUnavailable as error:
             return _refusal(503, "too_many", error.reason)
+        except web.HTTPGatewayTimeout as error:
+            return _refusal(504, "no_answer", error.reason)
 
     def _is_for_us(self, request: web.Request) -> bool:
         """The Host check; a target with an authority of its own is for a proxy, which this is not."""

@@ -25,6 +25,7 @@ from proxy.core.tracing import REQUEST_ID
 from proxy.net.planner import named
 from proxy.net.request import Request
 from proxy.net.sockets import reset_on_close, unsent_bytes
+from proxy.net.tap import copying
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -249,8 +250,13 @@ class Client:
 
     def interim(self, head: ResponseHead) -> None:
         """Passes a 1xx on; an HTTP/1.0 client would not understand it. RFC 9110 section 15.2."""
+        sent = b""
         if self._transport is not None and self.connected and not self.answered and self.head.version >= (1, 1):
-            self._transport.write(response_bytes(head.status, head.reason, answers.interim(head)))
+            sent = response_bytes(head.status, head.reason, answers.interim(head))
+            self._transport.write(sent)
+        if self.exchange.capture is not None:
+            with copying(self.exchange) as capture:
+                capture.interim(head, sent)
 
     def start(self, answer: Answer) -> Sink:
         """The sink for this answer's body; its head goes out with the sink's first call. Errors: ClientGone."""

@@ -18,7 +18,7 @@ from proxy.core.plan import Forward
 from proxy.core.stages import Stage
 from proxy.core.watch import Watch
 from proxy.net.deadlines import Deadlines
-from proxy.net.downstream import Client, Nowhere, Sink
+from proxy.net.downstream import ChunkedSink, Client, Nowhere, Sink
 from proxy.net.tap import copying
 from proxy.net.upstream.connection import Connection
 
@@ -165,7 +165,11 @@ class Relay:
     def _trailers(self) -> bytes:
         """The lines of the trailer section, if there is one."""
         found = self._connection.trailers
-        return field_lines(trailers(self._forward, *found)) if found else b""
+        lines = field_lines(trailers(self._forward, *found)) if found else b""
+        if found and self._exchange.capture is not None:
+            with copying(self._exchange) as capture:
+                capture.trailers(found[1], lines if isinstance(self._sink, ChunkedSink) else b"")
+        return lines
 
     def _send(self, piece: bytes) -> None:
         """Sends what came out of a stage."""

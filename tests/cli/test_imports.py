@@ -12,7 +12,8 @@ from .conftest import Serve
 
 UPSTREAM = "http://127.0.0.1:1"
 OF_OTHER_COMMANDS = {"crossplane", "rich", "proxy.importer", "proxy.demo", "proxy.doctor.probe", "proxy.doctor.report"}
-OF_THE_ADMIN_LISTENER = {"prometheus_client", "proxy.edge.admin", "proxy.edge.inspector", "proxy.edge.metrics"}
+OF_THE_ADMIN_LISTENER = {"prometheus_client", "proxy.edge.admin", "proxy.edge.metrics"}
+OF_THE_INSPECTOR = {"proxy.edge.inspector"}
 OF_SEVERAL_PROCESSES = {"proxy.app.workers", "proxy.cli.run_workers"}
 OF_WATCHING = {"watchfiles"}
 TOLD = {"PYTHONPROFILEIMPORTTIME": "1"}  # Python then says on stderr what it imports
@@ -28,32 +29,34 @@ def loaded(stderr: str, parts: set[str]) -> set[str]:
     return {part for part in parts if any(under(name, {part}) for name in modules)}
 
 
-OPTIONAL = OF_OTHER_COMMANDS | OF_THE_ADMIN_LISTENER | OF_SEVERAL_PROCESSES | OF_WATCHING
+OPTIONAL = OF_OTHER_COMMANDS | OF_THE_ADMIN_LISTENER | OF_THE_INSPECTOR | OF_SEVERAL_PROCESSES | OF_WATCHING
 
 
 @pytest.mark.parametrize(
     ("options", "needed"),
     [
         ([], set()),
-        (["--admin", "127.0.0.1:0"], OF_THE_ADMIN_LISTENER),
+        (["--admin", "127.0.0.1:0"], OF_THE_ADMIN_LISTENER | OF_THE_INSPECTOR),
+        (["--admin", "127.0.0.1:0", "inspector: off"], OF_THE_ADMIN_LISTENER),
         (["--watch"], OF_WATCHING),
         (["--workers", "2"], OF_SEVERAL_PROCESSES),
     ],
-    ids=["nothing", "admin", "watch", "workers"],
+    ids=["nothing", "admin", "no inspector", "watch", "workers"],
 )
 async def test_serve_loads_what_it_was_asked_for(
     serve: Serve, tmp_path: Path, options: list[str], needed: set[str]
 ) -> None:
     """The twin of each: what one of them needs is loaded there, and nowhere else."""
     file = tmp_path / "proxy.yaml"
-    file.write_text(f"routes: [{{upstream: '{UPSTREAM}'}}]", "utf-8")
-    command = serve("-c", str(file), *options, environ=TOLD)
+    settings = [option for option in options if ": " in option]
+    file.write_text("\n".join([f"routes: [{{upstream: '{UPSTREAM}'}}]", *settings]), "utf-8")
+    command = serve("-c", str(file), *[option for option in options if option not in settings], environ=TOLD)
     await command.wait_url()
     if options == ["--watch"]:
         await command.wait_match(r"\| +watchfiles$")
     found = loaded(command.stderr, OPTIONAL)
     if options == ["--workers", "2"]:
-        found -= OF_THE_ADMIN_LISTENER  # workers tell their figures to whoever serves them
+        found -= OF_THE_ADMIN_LISTENER | OF_THE_INSPECTOR  # workers tell their figures to whoever serves them
     assert found == needed
 
 

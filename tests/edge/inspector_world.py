@@ -16,10 +16,9 @@ WITHIN_S = 5.0
 
 
 @dataclass
-class Inspected:
-    """A running proxy, and what its inspector says."""
+class Inspector:
+    """The inspector of a proxy, wherever that runs."""
 
-    world: World
     session: aiohttp.ClientSession
     admin: str
 
@@ -48,6 +47,13 @@ class Inspected:
             finally:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
+
+
+@dataclass
+class Inspected(Inspector):
+    """A proxy that runs here, and what its inspector says."""
+
+    world: World
 
 
 @dataclass
@@ -113,4 +119,4 @@ async def inspected(one: Origin, text: str = "", keyed: str = "", plain: str = "
     async with world(one, written) as made, aiohttp.ClientSession() as session:
         admin = made.proxied.running.admin_address
         assert admin is not None
-        yield Inspected(made, session, admin)
+        yield Inspected(session, admin, made)

@@ -169,6 +169,24 @@ def kinds(listener: object) -> list[str]:
     return [mark[0] for news in listener.of("news") for mark in news["marks"]]  # type: ignore[attr-defined]
 
 
+async def test_a_wait_that_was_never_over_is_told_as_well(origin: MakeOrigin) -> None:
+    """An upstream that falls silent until its time is over: the longest wait of all, with no piece behind it."""
+    gate = asyncio.Event()
+    one = await origin([request, SSE, chunk(b"data: 1\n\n"), gate])
+    async with inspected(one, plain=", timeouts: {idle: 1200ms}") as it, it.listen() as listener:
+        await listener.hello()
+        client = await it.world.proxied.connect(kept=False)
+        client.get(b"/n/x")
+        await ended(it)
+        document = await it.get("/api/exchanges/1")
+        assert document["exchange"]["outcome"] == "upstream_timeout"
+        since, until, side, is_stall = document["waits"][-1]
+        assert (side, is_stall) == ("upstream", True)
+        assert until - since > 1000
+        assert until == pytest.approx(document["exchange"]["duration_ms"], abs=1)
+        gate.set()
+
+
 async def test_pieces_show_the_cuts_of_the_wire(origin: MakeOrigin) -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     one = await origin(
@@ -189,23 +207,6 @@ async def test_pieces_show_the_cuts_of_the_wire(origin: MakeOrigin) -> None:
     assert pieces[1]["base64"] == "dGE6IOS4", "half a character is no text"
     assert [event["text"] for event in detail["events"]] == ["data: 中\n\n"]
     assert detail["events"][0]["at_ms"] >= pieces[2]["at_ms"], "an event is there when its last byte is"
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        (b'data: {"a": 1}\ndata: {"a": 2}\n\n', "sse-single-newline"),
-        (b"data: 1\n\ndata: 2\n", "sse-last-event-lost"),
-        (b"\xef\xbb\xbfdata: 1\n\n", "sse-bom"),
-    ],
-)
-async def test_a_fault_of_grammar_is_marked(origin: MakeOrigin, text: bytes, kind: str) -> None:
-    one = await origin([request, SSE, chunk(text), chunk(b"")])
-    async with inspected(one) as it, it.listen() as listener:
-        await listener.hello()
-        await it.world.ask(b"GET /n/x")
-        await ended(it)
-        assert [fault["kind"] for fault in (await it.get("/api/exchanges/1"))["faults"]] == [kind]
 
 
 async def test_an_exchange_that_had_begun_is_copied_from_then_on_and_says_so(origin: MakeOrigin) -> None:

@@ -1,65 +1,22 @@
-"""The inspector's page in a real browser: live within 200 ms, right about who was waited for, inert, responsive."""
+"""The inspector's page in a real browser: live within 200 ms, right about who was waited for."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-import aiohttp
-import pytest
 
 from tests.net.conftest import MakeOrigin
 from tests.net.origin import request, whole_request
 from tests.net.responses import OK, SSE, counted
-from tests.net.wire import chunk, head
-from tests.security import browser as chromium
-from tests.security.browser import Browser, Page
+from tests.net.wire import chunk
+from tests.security.browser import Browser
 from tests.security.world import TOKEN
 
-from .inspector_world import Inspected, inspected
+from .inspector_browser import LABEL, LIVE, SCRIPT, browser, needs_browser, opened
+from .inspector_world import inspected
 
-PROGRAM = chromium.command()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
+__all__ = ["browser"]
+pytestmark = needs_browser
 SHOWN_WITHIN_MS = 200
-FRAME_LIMIT_MS = 250
-
-SCRIPT = """
-window.until = (met, within = 10000) => new Promise((done, failed) => {
-  const began = performance.now();
-  const look = () => {
-    const found = met();
-    if (found) done(found);
-    else if (performance.now() - began > within) failed(new Error('in vain: ' + met + '\\n' + document.body.innerText));
-    else setTimeout(look, 5);
-  };
-  look();
-});
-window.rows = () => [...document.querySelectorAll('.row')].filter(row => !row.hidden)
-  .sort((one, other) => parseFloat(one.style.top) - parseFloat(other.style.top));
-window.key = key => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
-window.violations = [];
-document.addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective));
-0
-"""
-LABEL = "document.querySelector('.timeline').getAttribute('aria-label')"
-LIVE = "until(() => document.getElementById('state').textContent === 'live')"
-
-
-@pytest.fixture
-async def browser(left_behind: None, tmp_path: Path) -> AsyncIterator[Browser]:
-    assert PROGRAM is not None
-    async with chromium.running(PROGRAM, tmp_path / "profile") as running:
-        yield running
-
-
-async def opened(browser: Browser, it: Inspected, fragment: str = "") -> Page:
-    """The page, once it hears of exchanges."""
-    page = await browser.page(f"{it.admin}/{fragment}")
-    await page.run(SCRIPT)
-    await page.run(LIVE)
-    return page
 
 
 async def test_events_are_on_the_page_within_200_ms(origin: MakeOrigin, browser: Browser) -> None:
@@ -123,125 +80,6 @@ async def test_a_stall_is_put_to_the_side_that_was_waited_for(origin: MakeOrigin
         await page.run(f"until(() => {LABEL}.includes('waiting for the client'))")
         label = await page.run(LABEL)
         assert "waiting for the upstream" not in label
-
-
-HOSTILE = "<img src=x onerror=\"window.owned=1\"><script>window.owned=1</script><a href='javascript:window.owned=1'>"
-
-
-async def test_hostile_content_is_text(origin: MakeOrigin, browser: Browser) -> None:
-    """SEC-39: in tokens, fields, targets, tool calls and ids, on every tab; the policy reports nothing either."""
-    spoken = HOSTILE.replace('"', '\\"').encode()
-    token = b'data: {"choices":[{"index":0,"delta":{"content":"%b","tool_calls":[{"function":{"name":"%b"}}]}}]}\n\n'
-    fields = (b"Content-Type: text/event-stream", b"X-Markup: " + HOSTILE.encode(), b"Transfer-Encoding: chunked")
-    bidi = "data: \u202e\u200b\ufeff hidden\n\n".encode()
-    script = [
-        whole_request,
-        head(b"HTTP/1.1 200 OK", *fields),
-        chunk(token % (spoken, spoken)),
-        chunk(bidi),
-        chunk(b""),
-    ]
-    one = await origin(script)
-    async with inspected(one) as it:
-        page = await opened(browser, it)
-        target = b"/n/v1/chat/completions?q=<img/src=x/onerror=window.owned=1>"
-        lines = (b"X-In: " + HOSTILE.encode(), b"X-<script>: 1".replace(b"<script>", b"'!#$%&*"), b"Content-Length: 2")
-        await it.world.ask(b"POST " + target, *lines, body=b"{}")
-        await page.run("until(() => rows().length === 1)")
-        await page.run("key('j')")
-        await page.run("until(() => document.querySelector('.assembled'))")
-        seen = []
-        for tab in range(1, 7):
-            await page.run(f"key('{tab}')")
-            with contextlib.suppress(AssertionError):
-                await page.run("until(() => document.querySelector('.panel').textContent.includes('onerror'), 1000)")
-            seen.append(await page.run("document.querySelector('.panel').textContent"))
-            assert await page.run("document.querySelectorAll('img, script:not([src]), iframe, a[href]').length") == 0
-        assert await page.run("window.owned") is None
-        assert await page.run("violations") == []
-        assert all("onerror" in text for text in seen[:5]), "it is there, as text"
-        assert "\\u202e\\u200b\\ufeff hidden" in seen[3]
-        assert "\u202e" not in "".join(seen)
-        assert "<img/src=x/onerror" in await page.run("rows()[0].textContent")
-
-
-async def test_500_streams_leave_the_page_responsive(origin: MakeOrigin, browser: Browser) -> None:
-    """No frame late by a quarter of a second, keys answered, and only as many rows as there is room for."""
-    end = asyncio.Event()
-
-    async def beat(connection: Any) -> None:
-        while not end.is_set() and not connection.gone:
-            connection.send(chunk(b"data: beat\n\n"))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await end.wait()
-
-    one = await origin([request, SSE, beat, chunk(b"")], kept=False)
-    async with inspected(one) as it:
-        page = await opened(browser, it)
-        url = f"http://127.0.0.1:{it.world.proxied.port}/n/x"
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            asking = [asyncio.create_task(read(session, url)) for _ in range(500)]
-            await page.run("until(() => document.getElementById('counts').textContent.includes('500 open'), 30000)")
-            frames = await page.run(FRAMES)
-            assert await page.run("document.querySelectorAll('.row').length") < 80
-            began = time.monotonic()
-            await page.run("key('j'); until(() => document.querySelector('.timeline'))")
-            assert time.monotonic() - began < 2
-            end.set()
-            await asyncio.gather(*asking)
-        await page.run("until(() => document.getElementById('counts').textContent.includes(' 0 open'), 30000)")
-    late = sorted(frames)[-1]
-    assert late < FRAME_LIMIT_MS, sorted(frames)[-10:]
-
-
-FRAMES = """
-new Promise(done => {
-  const frames = []; let before = performance.now(); const began = before;
-  const frame = now => { frames.push(now - before); before = now;
-    if (now - began > 3000) done(frames); else requestAnimationFrame(frame); };
-  requestAnimationFrame(frame);
-})
-"""
-
-
-async def read(session: aiohttp.ClientSession, url: str) -> None:
-    async with session.get(url) as answer:
-        await answer.read()
-
-
-async def test_ten_thousand_past_exchanges_scroll_without_jank(origin: MakeOrigin, browser: Browser) -> None:
-    one = await origin([whole_request, OK])
-    async with inspected(one) as it:
-        await it.world.ask(b"GET /n/first")
-        exchange = await it.world.proxied.ended()
-        store = it.world.proxied.running._store
-        assert store is not None
-        for _ in range(9_999):
-            store.ended(exchange)
-        page = await opened(browser, it)
-        await page.run("until(() => document.getElementById('counts').textContent.startsWith('10,000'), 20000)")
-        frames = await page.run(SCROLL)
-        assert sorted(frames)[-1] < FRAME_LIMIT_MS, sorted(frames)[-10:]
-        assert await page.run("document.querySelectorAll('.row').length") < 80
-        began = await page.run(
-            "(() => { const t = performance.now(); document.getElementById('text').value = 'first';"
-            " document.getElementById('filters').dispatchEvent(new Event('input')); return performance.now() - t; })()"
-        )
-        assert began < FRAME_LIMIT_MS
-        await page.run("key('End')")
-        await page.run("until(() => rows().some(row => row.getAttribute('aria-selected') === 'true'))")
-
-
-SCROLL = """
-new Promise(done => {
-  const list = document.getElementById('rows'); const frames = []; let before = performance.now();
-  const frame = now => { frames.push(now - before); before = now; list.scrollTop += 3000;
-    if (frames.length > 90) done(frames); else requestAnimationFrame(frame); };
-  requestAnimationFrame(frame);
-})
-"""
 
 
 async def test_it_reconnects_by_itself_and_goes_on_where_it_stopped(origin: MakeOrigin, browser: Browser) -> None:

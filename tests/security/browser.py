@@ -31,6 +31,10 @@ class Page:
         self._browser = browser
         self._session = session
 
+    async def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to a command about this tab."""
+        return await self._browser.send(method, self._session, **parameters)
+
     async def go(self, url: str) -> None:
         """Loads a page, and returns once its scripts may run."""
         loaded = self._browser.event(self._session, "Page.loadEventFired")

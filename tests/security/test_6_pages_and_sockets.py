@@ -1,5 +1,6 @@
 """What is shown to people, what listens, and handshakes that no preflight protects."""
 
+import json
 import re
 import socket
 import struct
@@ -8,14 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.load import load_text
+from proxy.config.messages import ConfigError
 from tests.cli.command import Command
+from tests.edge.inspector_browser import browser, needs_browser
+from tests.edge.inspector_world import inspected
 from tests.net.client import connect
 from tests.net.conftest import MakeOrigin
 from tests.net.origin import request
 from tests.net.wire import head
 from tests.spec.relayed import answering
 
-from .world import BEARER, ENVIRON, EVIL, HOST, code, routes, world
+from . import browser as chromium
+from .browser import Browser
+from .world import BEARER, ENVIRON, EVIL, HOST, TOKEN, code, routes, world
+
+__all__ = ["browser"]
 
 
 async def test_a_log_line_is_one_line_of_plain_characters(
@@ -93,6 +102,64 @@ async def test_a_loopback_name_that_leads_elsewhere_is_not_listened_on(
     with pytest.raises(app.CannotListen, match="no loopback address"):
         async with world(one, routes(one.port)):
             pass
+
+
+PAGES = ("/metrics", "/status", "/api/exchanges", "/api/events", "/api/exchanges/1", "/api/exchanges/1/har")
+
+
+async def test_beyond_loopback_the_admin_listener_wants_a_token_in_a_field(origin: MakeOrigin):
+    """SEC-42: without one it does not start; missing, wrong or in the query, it is a 401 on every page with data."""
+    one = await origin(answering())
+    with pytest.raises(ConfigError, match="admin_token"):
+        load_text(f"admin: 0.0.0.0:0\nlisten: 127.0.0.1:0\n{routes(one.port)}", "security.yaml", ENVIRON)
+    async with inspected(one, "admin_token: '${PROXY_TOKEN}'") as it:
+        for path in PAGES:
+            for given in (
+                {},
+                {"Authorization": "Bearer wrong"},
+                {"Authorization": f"Basic {TOKEN}"},
+                {"Cookie": f"token={TOKEN}"},
+            ):
+                for query in ("", f"?token={TOKEN}", f"?admin_token={TOKEN}", f"?access_token={TOKEN}"):
+                    async with it.session.get(it.admin + path + query, headers=given) as answer:
+                        assert answer.status == 401, (path, query, given)
+        await it.world.ask(b"GET /n/x")
+        for path in PAGES:
+            async with it.session.get(it.admin + path, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+                assert answer.status == 200, path
+
+
+FETCHES = """
+(async () => {
+  const found = [];
+  for (const path of PATHS) for (const method of ['GET', 'POST']) for (const mode of ['cors', 'no-cors']) {
+    try {
+      const answer = await fetch('ADMIN' + path, {method, mode, body: method === 'POST' ? 'x' : undefined,
+        signal: AbortSignal.timeout(2000)});
+      found.push([path, method, answer.type, answer.status, (await answer.text()).length]);
+    } catch { found.push([path, method, 'refused', 0, 0]); }
+  }
+  return found;
+})()
+"""
+
+
+@needs_browser
+async def test_a_foreign_page_reads_and_changes_nothing_of_the_admin_listener(origin: MakeOrigin, browser: Browser):
+    """SEC-43: simple requests of another origin, as any page may send them, to every address there is."""
+    one = await origin(answering())
+    paths = ["/", "/inspector/app.js", "/healthz", "/readyz", *PAGES]
+    async with inspected(one) as it, chromium.site() as port:
+        await it.world.ask(b"GET /n/x")
+        before = await it.get("/api/exchanges")
+        page = await browser.page(f"http://localhost:{port}/")
+        told = await page.run(FETCHES.replace("PATHS", json.dumps(paths)).replace("ADMIN", it.admin))
+        assert len(told) == 4 * len(paths)
+        assert {(kind, status, size) for _, _, kind, status, size in told} <= {("refused", 0, 0), ("opaque", 0, 0)}
+        assert await it.get("/api/exchanges") == before
+        for path in paths:
+            async with it.session.post(it.admin + path, data=b"x") as answer:
+                assert answer.status == 405
 
 
 HANDSHAKE = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: eA==")

@@ -11,8 +11,6 @@ LAST = 50
 # What does not exist yet brings its tests along.
 ELSEWHERE = {
     "reload of keys": {31},
-    "the inspector's pages": {39},
-    "the admin listener": {42, 43},
     "handles of streams that can be resumed": {49},
 }
 CLAIM = re.compile(r"SEC-(\d\d): \S")

@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from proxy import __version__
 from proxy.app.admin import open_admin
 from proxy.app.errors import CannotListen, CannotStart, WorkerFailed
 from proxy.app.running import DRAINING, stays
 from proxy.app.workers.channel import Asker, Message, WorkerGone
+from proxy.app.workers.exchanges import Exchanges
 from proxy.app.workers.nursery import Nursery
 from proxy.app.workers.pages import Pages
 from proxy.app.workers.place import Place
@@ -26,6 +28,7 @@ from proxy.config.compile import compiled
 from proxy.config.model import Config
 from proxy.config.source import Written
 from proxy.edge.admin import Admin
+from proxy.edge.inspector.api import Api
 from proxy.edge.state import Reloads
 from proxy.net.server import beside, bind
 
@@ -78,7 +81,8 @@ class Supervisor:
                     raise told
                 self.addresses = told
             if settings.admin is not None:
-                self._admin = await open_admin(settings.admin, self, self._pages, self._pages)
+                api = Api(Exchanges(self._places), __version__) if settings.inspector is not None else None
+                self._admin = await open_admin(settings.admin, self, self._pages, self._pages, api)
         except BaseException:  # a cancelled start too leaves no process behind
             await self.stop(0)
             raise
@@ -159,7 +163,8 @@ class Supervisor:
             self._nursery.fork(place.number, theirs, their_hatch)
             asker = await Asker.open(ours, hatch)
             written = {"first": asdict(self._first), "written": asdict(self._written), "instance": self._instance}
-            told = await asker.ask("start", START_S, _flat(sockets), counts=_counts(sockets), **written)
+            more = {"counts": _counts(sockets), "share": len(self._places)}
+            told = await asker.ask("start", START_S, _flat(sockets), **more, **written)
             _raise_failure(told)
             place.asker = asker
         except OSError as error:

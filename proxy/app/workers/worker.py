@@ -15,6 +15,7 @@ from proxy.app.logs import Logs
 from proxy.app.process import calm_collector, loop_factory
 from proxy.app.running import Change, Running
 from proxy.app.workers.channel import Message, answer_all
+from proxy.app.workers.exchanges import answered
 from proxy.config.changes import taken
 from proxy.config.compile import compiled
 from proxy.config.messages import ConfigError
@@ -66,6 +67,8 @@ class Worker:
             case "load":
                 count, age_s = await running.under_way()
                 return {"open": count, "age_s": age_s}
+            case "exchanges" | "exchange" if running.exchanges is not None:
+                return await answered(running.exchanges, asked)
             case "metrics":
                 return {"families": plain(running.metrics.families())} if running.metrics else {"families": []}
             case "status":
@@ -85,7 +88,8 @@ class Worker:
             self._instance = asked["instance"]
             settings = compiled(config, self._instance)
             bound = _dealt(sockets, asked["counts"])
-            self._running = await Running.start_worker(settings, [logs.access], logs.sink, bound)
+            share = asked["share"]
+            self._running = await Running.start_worker(settings, [logs.access], logs.sink, bound, share)
         except (ConfigError, CannotStart) as error:
             return _failure(error, sockets)
         calm_collector()

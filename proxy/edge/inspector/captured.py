@@ -7,13 +7,13 @@ does not fit is not kept, and counted; a piece that was not kept still has its m
 import time
 from typing import Literal, NamedTuple
 
-from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.message import Field, RequestHead, ResponseHead
 from proxy.core.redact import Redactor
 from proxy.core.routes import Route
-from proxy.edge.inspector.changes import Head, request_head, response_head
+from proxy.edge.inspector.changes import Head, request_head, response_head, trailer_section
 from proxy.edge.inspector.masking import MaskedStream, Masker
 
-Kind = Literal["asked", "answered", "upload", "both", "read", "wrote", "paused", "resumed"]
+Kind = Literal["asked", "interim", "answered", "upload", "both", "read", "wrote", "trailers", "paused", "resumed"]
 Side = Literal["request", "upstream", "client"]
 MARK_BYTES = 176
 """What a mark costs in memory beside its bytes: a tuple, two floats, two numbers and its place in a list."""
@@ -60,35 +60,42 @@ class Captured:
         "_asked",
         "_budget",
         "_halvings",
+        "_interim",
         "_is_staged",
         "_masker",
         "_most",
         "_pending",
         "_previous",
-        "_redactor",
         "_since_gap",
         "_streams",
+        "_trailers",
         "bodies",
         "cost",
         "gaps",
         "generation",
+        "heads",
+        "interims",
         "late",
         "lost",
         "marks",
         "pieces",
+        "redactor",
         "request",
         "response",
         "route",
+        "trailer_section",
     )
 
-    def __init__(self, budget: Budget, redactor: Redactor, masker: Masker, late: bool) -> None:
+    def __init__(self, budget: Budget, redactor: Redactor, masker: Masker, late: bool, generation: int = 1) -> None:
         self._budget = budget
-        self._redactor = redactor
+        self.redactor = redactor
         # One exchange may not push out all others.
         self._most = budget.limit // 4
         self._pending: list[tuple[Kind, float, float, bytes]] = []
         self._asked: Asked | None = None
         self._answered: Answered | None = None
+        self._interim: list[tuple[float, ResponseHead, bytes]] = []
+        self._trailers: tuple[list[Field], bytes] | None = None
         self._streams: dict[Side, MaskedStream] = {}
         self._masker = masker
         self._previous: float | None = None
@@ -101,6 +108,9 @@ class Captured:
         self.marks: list[Mark] = []
         self.request: Head | None = None
         self.response: Head | None = None
+        self.interims: list[tuple[float, Head]] = []
+        """The 1xx answers before it, and when each came. The upstream's reader bounds their number."""
+        self.trailer_section: Head | None = None
         self.route: Route | None = None
         self.late = late
         self.lost = 0
@@ -108,8 +118,10 @@ class Captured:
         self.pieces = 0
         """Pieces that went to the client."""
         self.cost = 0
-        self.generation = 0
-        """How often what was kept was let go: what was read of it before means nothing then."""
+        self.generation = generation
+        """Counts up when the copy begins anew: what was read of it before means nothing then."""
+        self.heads = 0
+        """Counts up with every head and every trailer section."""
 
     # What the relay calls, within its turn of the loop.
 
@@ -122,6 +134,16 @@ class Captured:
         """The response's heads."""
         self._answered = received, sent
         self._note("answered")
+
+    def interim(self, received: ResponseHead, sent: bytes) -> None:
+        """The head of a 1xx answer; `sent` is empty where the client would not understand it."""
+        self._interim.append((time.monotonic(), received, sent))
+        self._note("interim")
+
+    def trailers(self, received: list[Field], sent: bytes) -> None:
+        """The trailer section behind the response's body, and its lines as they went on."""
+        self._trailers = received, sent
+        self._note("trailers")
 
     def _note(self, kind: Kind) -> None:
         now = time.monotonic()
@@ -181,11 +203,21 @@ class Captured:
     def _show_heads(self) -> None:
         if self._asked is not None:
             received, sent, self.route = self._asked
-            self.request = request_head(received, sent, self.route, self._redactor)
+            self.request = request_head(received, sent, self.route, self.redactor)
             self._asked = None
+            self.heads += 1
+        interim, self._interim = self._interim, []
+        for at, head, sent in interim:
+            self.interims.append((at, response_head(head, sent, None, self.redactor)))
+            self.heads += 1
         if self._answered is not None:
-            self.response = response_head(*self._answered, self.route, self._redactor)
+            self.response = response_head(*self._answered, self.route, self.redactor)
             self._answered = None
+            self.heads += 1
+        if self._trailers is not None:
+            self.trailer_section = trailer_section(*self._trailers, self.route, self.redactor)
+            self._trailers = None
+            self.heads += 1
 
     def _keep(self, kind: Kind, at: float, until: float, data: bytes) -> None:
         """One mark and its bytes. Runs once per event while somebody looks on: costs about two microseconds."""

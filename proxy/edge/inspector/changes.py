@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from proxy.core import headers
 from proxy.core.headers import NO_RULES, Rules
-from proxy.core.message import RequestHead, ResponseHead, phrase
+from proxy.core.message import Field, RequestHead, ResponseHead, phrase
 from proxy.core.redact import Redactor, is_secret_name, redacted, target
 from proxy.core.routes import Route
 
@@ -103,12 +103,20 @@ def response_head(received: ResponseHead | None, sent: bytes, route: Route | Non
     return _head((came, went), (before, after), _Reasons(route, of_request=False), redactor)
 
 
+def trailer_section(received: list[Field], sent: bytes, route: Route | None, redactor: Redactor) -> Head:
+    """The fields behind a response's body, and the lines of those that went on; a head without start lines."""
+    before = [(_text(name), _text(value)) for _, name, value in received]
+    after = _pairs(sent.split(b"\r\n"))
+    return _head((None, None), (before, after), _Reasons(route, of_request=False, of_trailers=True), redactor)
+
+
 class _Reasons:
     """Why a field differs."""
 
-    def __init__(self, route: Route | None, of_request: bool) -> None:
+    def __init__(self, route: Route | None, of_request: bool, of_trailers: bool = False) -> None:
         rules = NO_RULES if route is None else route.request_rules if of_request else route.response_rules
         self._of_request = of_request
+        self._of_trailers = of_trailers
         self._ruled = _names(rules)
         credential = route.credential if route is not None and of_request else None
         self._key = {credential.field[0]} if credential else set()
@@ -122,6 +130,8 @@ class _Reasons:
             return ""
         if key in self._ruled:
             return "a rule of this route (`headers`)"
+        if self._of_trailers:
+            return "has to be known before a body, or was removed from the head (RFC 9110 section 6.5)"
         if key in self._key:
             return "the route's `api_key`"
         if key in self._defaults:
@@ -206,8 +216,11 @@ def _parsed(head: bytes) -> tuple[str | None, list[Pair] | None]:
     if not head:
         return None, None
     start, *lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
-    pairs = [(_text(name), _text(value)) for name, _, value in (line.partition(b": ") for line in lines if line)]
-    return _text(start), pairs
+    return _text(start), _pairs(lines)
+
+
+def _pairs(lines: list[bytes]) -> list[Pair]:
+    return [(_text(name), _text(value)) for name, _, value in (line.partition(b": ") for line in lines if line)]
 
 
 def _text(data: bytes) -> str:

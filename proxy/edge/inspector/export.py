@@ -19,11 +19,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 _CURLS_OWN = frozenset({"host", "content-length", "connection", "transfer-encoding", "expect", "accept-encoding", "te"})
 _WORDS = {
     "asked": "request went upstream",
+    "interim": "head of an interim answer",
     "answered": "response head went to the client",
     "upload": "from client",
     "both": "from upstream, to client",
     "read": "from upstream",
     "wrote": "to client",
+    "trailers": "trailers",
     "paused": "client is full: nothing more is read",
     "resumed": "client has caught up",
 }
@@ -52,6 +54,8 @@ def har(record: Record, version: str) -> dict[str, Any]:
         "comment": _comment(summary, captured),
         "_request_id": summary["request_id"],
         "_outcome": summary["outcome"],
+        "_interim": [head.document() for _, head in captured.interims] if captured else [],
+        "_trailers": captured.trailer_section.document() if captured and captured.trailer_section else None,
         "_pieces": _pieces(record),
     }
     return {
@@ -141,10 +145,10 @@ def _pieces(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-def transcript(record: Record) -> str:
+def transcript(record: Record, summary: dict[str, Any]) -> str:
     """All of it as text, each piece with its moment. What a terminal would act on is escaped."""
     captured = record.captured
-    lines = [json.dumps(record.summary), ""]
+    lines = [json.dumps(summary), ""]
     if captured is None:
         lines.append("Heads and bodies were not captured: no page was connected.")
         return "\n".join(lines) + "\n"
@@ -152,6 +156,10 @@ def transcript(record: Record) -> str:
         if head is not None:
             lines += _told_head(f"{title} as it came", head.came, head.received)
             lines += _told_head(f"{title} as it went on", head.went, head.sent)
+    for _, head in captured.interims:
+        lines += _told_head("interim answer as it came", head.came, head.received)
+    if captured.trailer_section is not None:
+        lines += _told_head("trailers as they came", "", captured.trailer_section.received)
     for mark in captured.marks:
         size = f", {mark.size} bytes" if mark.size else ""
         gone = f", {mark.size - mark.kept} not kept" if mark.kept < mark.size else ""

@@ -17,6 +17,12 @@ class Masker:
     """The secrets of a configuration, in every form in which they are looked for."""
 
     def __init__(self, redactor: Redactor) -> None:
+        self.forms: list[bytes] = []
+        self.longest = 0
+        self.hide(redactor)
+
+    def hide(self, redactor: Redactor) -> None:
+        """Looks for these from now on, also in bodies that are under way."""
         self.forms = sorted({form.encode("utf-8", "surrogatepass") for form in redactor.forms}, key=len, reverse=True)
         self.longest = max(map(len, self.forms), default=0)
 

@@ -3,6 +3,7 @@
 Read on demand and on from where it stopped, so that only what somebody looks at costs anything.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,16 +16,14 @@ from proxy.core.framers import Framer, aws
 from proxy.core.framers.sse import BOM, parse
 from proxy.core.message import field
 from proxy.core.watch import FRAMERS
-from proxy.doctor import grammar
 from proxy.edge.inspector.captured import Captured, Mark
+from proxy.edge.inspector.judging import judged, observed
 from proxy.edge.inspector.said import Said, said
 
 Waited = Literal["upstream", "client", "proxy"]
 EVENT_LIMIT = 1024 * 1024
 WAIT_S = 0.001
 """Shorter waits are not told: they are how fast machines are."""
-JUDGED_BYTES = 512 * 1024
-"""How much of a stream is looked at for faults."""
 _OF_EVENTS = re.compile(rb"(?:\A|[\r\n])(?:data|event|id):|\A:")
 
 
@@ -71,7 +70,10 @@ class Reading:
         self._is_looked_for = True
         self._position = 0
         self._first_frames: list[tuple[str, str]] = []
-        self._has_hole = False
+        self._has_hole = self._is_closed = False
+        self._judged_at: tuple[bool, int] | None = None
+        self.faults: list[dict[str, Any]] = []
+        """What the doctor would say of the answer, when it was asked last."""
 
     def read_on(self) -> None:
         """Reads the marks that are new."""
@@ -82,25 +84,22 @@ class Reading:
                 self._see_piece(mark)
         self._done = len(marks)
 
-    def faults(self, ended: bool) -> list[dict[str, Any]]:
-        """What is wrong with the grammar of an event stream, by the doctor's rules. `ended`: nothing will follow."""
-        body = self.captured.bodies.get("client")
-        if body is None or self._framing != "sse" or self._has_hole or self.captured.response is None:
-            return []
-        text = bytes(body[:JUDGED_BYTES])
-        framer = FRAMERS["sse"](EVENT_LIMIT)
-        frames = [frame for frame, whole in framer.feed(text) if whole]
-        rest = framer.flush()
-        found = grammar.faults(frames, rest, ended and len(body) <= JUDGED_BYTES)
-        return [
-            {
-                "kind": fault.kind,
-                "times": fault.times,
-                "example": fault.example.decode("utf-8", "replace"),
-                "fatal": fault.is_fatal,
-            }
-            for fault in found
-        ]
+    def close(self, ended: float, outcome: str | None) -> None:
+        """The exchange is over: who was being waited for when it was cut."""
+        if not self._is_closed and outcome not in ("complete", "tunnel_closed"):
+            self.waits += self._waiting.end(ended)
+        self._is_closed = True
+
+    async def judge(self, summary: dict[str, Any]) -> None:
+        """Has the doctor's rules look at the answer: again once it has ended, or doubled in size."""
+        size = sum(map(len, self.captured.bodies.values()))
+        state = (summary["open"], size.bit_length())
+        if state == self._judged_at:
+            return
+        self._judged_at = state
+        seen = observed(self.captured, summary) if not self._has_hole else None
+        # In a thread, where it takes turns with what is relayed.
+        self.faults = await asyncio.to_thread(judged, seen) if seen is not None else []
 
     def _see_piece(self, mark: Mark) -> None:
         if self._is_looked_for:
@@ -163,7 +162,8 @@ class Waits:
 
     def see(self, mark: Mark) -> list[Wait]:
         """The waits that this mark ends."""
-        since, found = self._since, []
+        since = self._since
+        found: list[tuple[float | None, float, Waited]] = []
         match mark.kind:
             case "paused":
                 self._full_since = mark.at
@@ -180,17 +180,25 @@ class Waits:
                 return []
             case "asked":
                 found = [(since, mark.at, "proxy")]
-            case "both" | "read" | "answered":
+            case "trailers":  # they come with the end of the body
+                return []
+            case "both" | "read" | "answered" | "interim":
                 full = self._full_since
                 if full is not None:  # what was on its way already; the client is still waited for
                     return []
                 found = [(since, mark.at, "upstream"), (mark.at, mark.until, "proxy")]
         self._since = mark.until
-        return [
-            Wait(begin, end, side)  # type: ignore[arg-type]  # a literal of the table above
-            for begin, end, side in found
-            if begin is not None and end - begin >= WAIT_S
-        ]
+        return _long_enough(found)
+
+    def end(self, moment: float) -> list[Wait]:
+        """The wait that was never over."""
+        if self._full_since is not None:
+            return _long_enough([(self._full_since, moment, "client")])
+        return _long_enough([(self._since, moment, "upstream")])
+
+
+def _long_enough(found: list[tuple[float | None, float, Waited]]) -> list[Wait]:
+    return [Wait(begin, end, side) for begin, end, side in found if begin is not None and end - begin >= WAIT_S]
 
 
 def _framing(captured: Captured) -> Framing | None:

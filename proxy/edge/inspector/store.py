@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from proxy.core.exchange import Capture, Exchange
+from proxy.core.redact import Redactor
 from proxy.edge.inspector.captured import Budget, Captured
 from proxy.edge.inspector.masking import masker_of
 from proxy.edge.inspector.record import Record
 
 KEPT = 10_000
-"""Exchanges that ended, without their bodies."""
+"""Exchanges that ended, of all workers together."""
 TICK_S = 0.05
 CROWDED_TICK_S = 0.1
 """With more open exchanges than LOOKED_AT: what a look costs beside the events is then halved."""
@@ -27,12 +28,19 @@ LOOKED_AT = 40
 
 
 class Store:
-    """Made on its event loop. `limit` is the most bytes that copies may hold, `secrets` what is never shown."""
+    """Made on its event loop. `limit` is the most bytes that copies may hold, `secrets` what is never shown.
 
-    def __init__(self, limit: int, secrets: Iterable[str], exchanges: Callable[[], list[Exchange]]) -> None:
+    With several workers each has one, and an equal `share` of what may be kept.
+    """
+
+    def __init__(
+        self, limit: int, secrets: Iterable[str], exchanges: Callable[[], list[Exchange]], share: int = 1
+    ) -> None:
         self._secrets = frozenset(secrets)
         self.redactor, self.masker = masker_of(self._secrets)
-        self.budget = Budget(limit)
+        self.budget = Budget(limit // share)
+        self.kept = KEPT // share
+        """Exchanges that ended, without their bodies."""
         self.revision = 0
         self._exchanges = exchanges
         self._numbers = 0
@@ -51,7 +59,11 @@ class Store:
     def learn(self, secrets: Iterable[str]) -> None:
         """Hides these too from now on: other settings brought them, and what runs may still hold the old ones."""
         self._secrets |= frozenset(secrets)
-        self.redactor, self.masker = masker_of(self._secrets)
+        self.redactor = Redactor(self._secrets)
+        self.masker.hide(self.redactor)
+        for record in self._open.values():
+            if record.captured is not None:
+                record.captured.redactor = self.redactor
 
     # What the tap calls.
 
@@ -69,7 +81,7 @@ class Store:
         record.end(self.redactor)
         self._changed(record)
         self._ended[record.number] = record
-        while len(self._ended) > KEPT:
+        while len(self._ended) > self.kept:
             _, oldest = self._ended.popitem(last=False)
             self._forget(oldest)
 
@@ -80,11 +92,6 @@ class Store:
         """Whether exchanges are being copied."""
         return self._ticking is not None
 
-    @property
-    def oldest(self) -> int:
-        """The number of the oldest exchange that is known."""
-        return next(iter(self._records), self._numbers + 1)
-
     def record(self, number: int) -> Record | None:
         """One exchange, as it is now."""
         record = self._records.get(number)
@@ -92,11 +99,14 @@ class Store:
             self._look_at(record)
         return record
 
-    def records(self) -> list[Record]:
-        """All of them as they are now, the oldest first."""
+    def look_at_all(self) -> None:
+        """Takes in how every open exchange stands now."""
         self._find_open()
         for record in list(self._open.values()):
             self._look_at(record)
+
+    def records(self) -> list[Record]:
+        """All that are known, the oldest first."""
         return list(self._records.values())
 
     def since(self, revision: int, most: int) -> list[Record]:
@@ -197,7 +207,8 @@ class Store:
         return record
 
     def _copied(self, record: Record, late: bool) -> Captured:
-        captured = record.captured = Captured(self.budget, self.redactor, self.masker, late)
+        generation = record.captured.generation + 1 if record.captured is not None else 1
+        captured = record.captured = Captured(self.budget, self.redactor, self.masker, late, generation)
         self._with_bodies[record.number] = record
         return captured
 

@@ -127,6 +127,7 @@ function start() {
     model.clear();
     draw();
   });
+  byId("keys").addEventListener("click", () => byId("help").showModal());
   byId("ask").addEventListener("close", () => {
     setToken(byId("token").value);
     connect();

@@ -1,6 +1,7 @@
 // One exchange: its figures, and six ways to look at it. Everything from outside is text.
 
-import { showBodies, showEvents, showHeads, showRaw } from "./panels.js";
+import { showEvents } from "./events.js";
+import { showBodies, showHeads, showRaw } from "./panels.js";
 import { button, make, put } from "./dom.js";
 import { duration, sentence } from "./format.js";
 import { Follow } from "./follow.js";
@@ -57,10 +58,23 @@ export class Detail {
     if (this.#follow === null) return;
     this.#tab = index;
     this.#panel = null;
-    this.#parts.tabs.forEach((tab, at) => tab.setAttribute("aria-selected", String(at === index)));
+    this.#parts.tabs.forEach((tab, at) => {
+      tab.setAttribute("aria-selected", String(at === index));
+      tab.tabIndex = at === index ? 0 : -1;
+    });
+    this.#parts.panel.setAttribute("aria-labelledby", this.#parts.tabs[index].id);
     this.#parts.panel.replaceChildren();
     this.#parts.panel.scrollTop = 0;
     this.#draw();
+  }
+
+  /** Along the tabs by arrows, as tab lists go. */
+  #moveTab(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by === undefined) return;
+    event.stopPropagation();
+    this.tab((this.#tab + by + TABS.length) % TABS.length);
+    this.#parts.tabs[this.#tab].focus();
   }
 
   /** Marks this exchange as the one that others are compared with, or no longer. */
@@ -80,12 +94,15 @@ export class Detail {
     const tabs = TABS.map((name, index) => {
       const tab = button(name, () => this.tab(index), `key ${index + 1}`);
       tab.setAttribute("role", "tab");
+      tab.setAttribute("aria-controls", "panel");
+      tab.id = `tab-${name.toLowerCase()}`;
       return tab;
     });
     const title = make("h2", "title");
     const told = make("p", "told");
     const figures = make("dl", "figures");
     const panel = make("div", "panel");
+    panel.id = "panel";
     panel.tabIndex = 0;
     panel.setAttribute("role", "tabpanel");
     const mark = button("Mark to compare", () => this.toggleMark(), "key m");
@@ -100,6 +117,8 @@ export class Detail {
     );
     const bar = make("div", "tabs", ...tabs);
     bar.setAttribute("role", "tablist");
+    bar.setAttribute("aria-label", "Ways to look at it");
+    bar.addEventListener("keydown", (event) => this.#moveTab(event));
     this.#parts = { title, told, figures, panel, tabs, mark, said };
     this.#element.replaceChildren(make("div", "top", make("div", "about", title, told), actions), figures, bar, panel);
     this.tab(this.#tab);
@@ -125,7 +144,7 @@ export class Detail {
     const { title, told, figures, panel } = this.#parts;
     const { summary } = one;
     put(title, `${summary.method ?? ""} ${summary.target ?? "(could not be read)"}`);
-    put(told, `${summary.status ?? ""} ${sentence(summary)}`.trim());
+    put(told, `${summary.status ?? ""} ${sentence(summary)}; request ${summary.request_id}`.trim());
     showFigures(figures, summary, one);
     this.#panel ??= PANELS[this.#tab](panel, one, this.#other);
     this.#panel(one, this.#other);
@@ -168,7 +187,7 @@ function showFigures(list, summary, one) {
     ["tokens/s", String(summary.tokens_per_s ?? "")],
     ["dialect", summary.dialect ?? one.dialect ?? ""],
     ["upstream", summary.upstream ?? ""],
-    ["request id", summary.request_id],
+    ["worker", summary.worker ? String(summary.worker) : ""],
   ].filter(([, value]) => value);
   const text = wanted.map((pair) => pair.join(" ")).join("\n");
   if (list.dataset.shown === text) return;

@@ -9,6 +9,8 @@ export class Follow {
   summary = null;
   request = null;
   response = null;
+  interim = [];
+  trailers = null;
   marks = [];
   waits = [];
   events = [];
@@ -68,8 +70,7 @@ export class Follow {
     if (name === "news") {
       const [marks, waits, events] = data.from;
       this.summary = data.exchange;
-      this.request = data.request ?? this.request;
-      this.response = data.response ?? this.response;
+      for (const head of ["request", "response", "interim", "trailers"]) this[head] = data[head] ?? this[head];
       this.faults = data.faults ?? this.faults;
       this.dialect = data.dialect ?? this.dialect;
       if (events < this.events.length) this.said.clear();

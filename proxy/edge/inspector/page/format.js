@@ -15,9 +15,14 @@ const BAD = new Set(["upstream_aborted", "upstream_timeout", "client_stalled", "
 
 export function duration(ms) {
   if (ms === null || ms === undefined) return "";
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 10) return `${Number(ms.toFixed(1))} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 60_000 ? `${(ms / 1000).toFixed(2)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+/** A moment, as exactly as a span of that length asks for. */
+export function moment(ms, spanMs) {
+  return spanMs < 2000 ? `${Number(ms.toFixed(spanMs < 100 ? 1 : 0))} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
 
 export function bytes(count) {
@@ -37,13 +42,13 @@ export function clock(timestamp) {
 export function standing(one) {
   if (one.open) return one.phase === "body" && !one.stream ? "sending" : PHASES[one.phase] ?? "open";
   if (one.outcome === "complete" && (one.verdict === "failed" || one.verdict === "truncated")) return one.verdict;
-  return OUTCOMES[one.outcome] ?? one.outcome;
+  return OUTCOMES[one.outcome] ?? (one.code === "worker_ended" ? "worker ended" : one.outcome);
 }
 
 /** Which of four kinds that is: open, bad, left, fine. */
 export function kind(one) {
   if (one.open) return "open";
-  if (BAD.has(one.outcome) || one.verdict === "failed" || one.verdict === "truncated" || one.status >= 500) return "bad";
+  if (BAD.has(one.outcome) || one.outcome === null || one.verdict === "failed" || one.verdict === "truncated" || one.status >= 500) return "bad";
   return one.outcome === "client_closed" || one.status >= 400 ? "left" : "fine";
 }
 
@@ -54,7 +59,8 @@ export function tokens(one) {
 /** Whose doing a failure is comes first; then what it was. */
 export function sentence(one) {
   const parts = [standing(one)];
-  if (one.code) parts.push(one.code);
+  if (one.code === "worker_ended") parts.push("its worker process is gone, and with it all that was copied");
+  else if (one.code) parts.push(one.code);
   if (one.stalled_on) parts.push(`longest wait: ${one.stalled_on}`);
   if (one.limited) parts.push("cut off by a limit on its length");
   if (one.read_on) parts.push("read on after the client had left");

@@ -39,8 +39,11 @@ export class List {
   }
 
   draw() {
-    const first = Math.max(0, Math.floor(this.#rows.scrollTop / ROW) - SPARE);
-    const room = Math.ceil(this.#rows.clientHeight / ROW) + 2 * SPARE;
+    const { scrollTop, clientHeight } = this.#rows;
+    // A list that has become shorter is scrolled back later, and nobody is told.
+    const top = Math.min(scrollTop, Math.max(0, this.#shown.length * ROW - clientHeight));
+    const first = Math.max(0, Math.floor(top / ROW) - SPARE);
+    const room = Math.ceil(clientHeight / ROW) + 2 * SPARE;
     const visible = this.#shown.slice(first, first + room);
     while (this.#pool.length < visible.length) this.#pool.push(this.#make());
     this.#pool.forEach((row, index) => {
@@ -90,6 +93,8 @@ export class List {
     if (element.style.top !== top) element.style.top = top;
     const isSelected = one.id === this.selected;
     element.setAttribute("aria-selected", String(isSelected));
+    element.setAttribute("aria-posinset", String(index + 1));
+    element.setAttribute("aria-setsize", String(this.#shown.length));
     if (isSelected) this.#rows.setAttribute("aria-activedescendant", `row-${one.id}`);
     element.classList.toggle("marked", one.id === this.marked);
     if (row.drawn === one) return;

@@ -4,61 +4,73 @@ const CLEARED = "streamsafe-cleared";
 
 export class Model {
   #known = new Map();
-  #ids = [];
+  /** The known ones, sorted by when they began: several workers are told of in no order. */
+  #sorted = [];
+  /** Ids of those that are over, in the order in which they ended: who ended first is forgotten first, as on the server. */
+  #ended = new Set();
+  #kept = Infinity;
   #instance = null;
   #cleared = 0;
+  #routes = new Set();
   lostBytes = 0;
 
   /** A stream of the list has begun; that of another start of the proxy makes everything old. */
-  greet({ instance }) {
+  greet({ instance, kept }) {
+    this.#kept = kept;
     if (instance === this.#instance) return;
     this.#known.clear();
-    this.#ids = [];
+    this.#ended.clear();
+    this.#sorted = [];
     this.#instance = instance;
     const [cleared, at] = (sessionStorage.getItem(CLEARED) ?? "").split(" ");
     this.#cleared = cleared === instance ? Number(at) : 0;
   }
 
-  take({ exchanges, oldest, lost_bytes: lostBytes }) {
+  take({ exchanges, lost_bytes: lostBytes }) {
     for (const one of exchanges) {
-      if (!this.#known.has(one.id)) this.#insert(one.id);
-      one.haystack = `${one.method} ${one.target} ${one.status} ${one.outcome} ${one.route} ${one.code} ${one.request_id} ${one.dialect}`.toLowerCase();
-      this.#known.set(one.id, one);
+      one.haystack = `${one.method} ${one.target} ${one.status} ${one.outcome} ${one.route} ${one.code} ${one.request_id} ${one.dialect} ${one.upstream}`.toLowerCase();
+      const entry = this.#known.get(one.id);
+      if (entry === undefined) this.#insert(one);
+      else entry.one = one;
+      if (one.route) this.#routes.add(one.route);
+      if (!one.open) this.#ended.add(one.id);
     }
     this.lostBytes = lostBytes;
-    if (this.#ids.length && this.#ids[0] < oldest) {
-      this.#ids = this.#ids.filter((id) => id >= oldest || this.#known.get(id).open);
-      for (const id of this.#known.keys()) if (id < oldest && !this.#known.get(id).open) this.#known.delete(id);
+    if (this.#ended.size > this.#kept) this.#forget();
+  }
+
+  #insert(one) {
+    const entry = { one };
+    this.#known.set(one.id, entry);
+    let at = this.#sorted.length;
+    while (at > 0 && isLater(this.#sorted[at - 1].one, one)) at -= 1;
+    this.#sorted.splice(at, 0, entry);
+  }
+
+  #forget() {
+    for (const id of this.#ended) {
+      if (this.#ended.size <= this.#kept) break;
+      this.#ended.delete(id);
+      this.#known.delete(id);
     }
-  }
-
-  #insert(id) {
-    let at = this.#ids.length;
-    while (at > 0 && this.#ids[at - 1] > id) at -= 1;
-    this.#ids.splice(at, 0, id);
-  }
-
-  get(id) {
-    return this.#known.get(id);
+    this.#sorted = this.#sorted.filter(({ one }) => this.#known.has(one.id));
   }
 
   get size() {
-    return this.#ids.length;
+    return this.#sorted.length;
   }
 
   get openCount() {
-    let count = 0;
-    for (const one of this.#known.values()) count += one.open ? 1 : 0;
-    return count;
+    return this.#known.size - this.#ended.size;
   }
 
   get routes() {
-    return new Set([...this.#known.values()].map((one) => one.route).filter(Boolean));
+    return this.#routes;
   }
 
   /** Hides what has ended by now, in this tab; nothing is deleted. */
   clear() {
-    this.#cleared = this.#ids.at(-1) ?? 0;
+    this.#cleared = Math.max(0, ...this.#known.keys());
     sessionStorage.setItem(CLEARED, `${this.#instance} ${this.#cleared}`);
   }
 
@@ -66,8 +78,8 @@ export class Model {
   filtered({ text, route, outcome, open }) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const found = [];
-    for (let at = this.#ids.length - 1; at >= 0; at -= 1) {
-      const one = this.#known.get(this.#ids[at]);
+    for (let at = this.#sorted.length - 1; at >= 0; at -= 1) {
+      const { one } = this.#sorted[at];
       if (one.id <= this.#cleared && !one.open) continue;
       if (open && !one.open) continue;
       if (route && one.route !== route) continue;
@@ -77,4 +89,8 @@ export class Model {
     }
     return found;
   }
+}
+
+function isLater(one, other) {
+  return one.time > other.time || (one.time === other.time && one.id > other.id);
 }

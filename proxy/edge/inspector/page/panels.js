@@ -1,19 +1,19 @@
-// The panels of text: heads side by side, bodies, events, raw pieces. Each returns what brings it up to date.
+// The panels of text: heads side by side, bodies, raw pieces. Each returns what brings it up to date.
 
-import { button, make, put } from "./dom.js";
+import { button, make } from "./dom.js";
 import { bytes, pretty, visible } from "./format.js";
 import { ask } from "./source.js";
 
-const SHOWN_EVENTS = 500;
 const SHOWN_TEXT = 300_000;
 const BODIES = { request: "request, as it came", upstream: "response, as it came", client: "response, as it went to the client" };
 const KINDS = { upload: "request", both: "upstream → client", read: "from upstream", wrote: "to client" };
 const RELOAD_MS = 1000;
+const BACK = ["from upstream", "to client"];
 
 export function showHeads(panel) {
   let shown = "";
   return (one) => {
-    const text = JSON.stringify([one.request, one.response]);
+    const text = JSON.stringify([one.request, one.interim, one.response, one.trailers]);
     if (text === shown) return;
     shown = text;
     if (one.request === null && one.response === null) {
@@ -22,19 +22,25 @@ export function showHeads(panel) {
     }
     panel.replaceChildren(
       ...(one.request ? [headTable("Request", ["from client", "to upstream"], one.request)] : []),
-      ...(one.response ? [headTable("Response", ["from upstream", "to client"], one.response)] : []),
+      ...one.interim.map((head) => headTable(`Interim answer after ${head.at_ms.toFixed(1)} ms`, BACK, head)),
+      ...(one.response ? [headTable("Response", BACK, one.response)] : []),
+      ...(one.trailers ? [headTable("Trailers", BACK, one.trailers)] : []),
     );
   };
 }
 
 function headTable(title, sides, head) {
+  const heading = (text, scope) => {
+    const cell = make("th", "", text);
+    cell.scope = scope;
+    return cell;
+  };
+  const cell = (value) => make("td", value === null ? "none" : "", value === null ? "–" : visible(value));
   const table = make("table", "heads", make("caption", "", title));
-  table.append(make("tr", "sides", make("th", "", ""), ...sides.map((side) => make("th", "", side)), make("th", "", "why")));
-  table.append(make("tr", "start", make("th", "", ""), make("td", "", visible(head.came ?? "–")), make("td", "", visible(head.went ?? "–")), make("td", "", "")));
+  table.append(make("tr", "sides", make("td", ""), ...[...sides, "why"].map((side) => heading(side, "col"))));
+  if (head.came !== null || head.went !== null) table.append(make("tr", "start", make("td", ""), cell(head.came), cell(head.went), make("td", "")));
   for (const { name, before, after, change, why } of head.fields) {
-    const cell = (value) => make("td", value === null ? "none" : "", value === null ? "–" : visible(value));
-    const row = make("tr", change, make("th", "", visible(name)), cell(before), cell(after), make("td", "why", change === "same" ? "" : `${change}: ${why}`));
-    table.append(row);
+    table.append(make("tr", change, heading(visible(name), "row"), cell(before), cell(after), make("td", "why", change === "same" ? "" : `${change}: ${why}`)));
   }
   return make("div", "scrolled", table);
 }
@@ -64,34 +70,6 @@ function bodyBlock(title, body) {
   const cut = body.shown < body.kept || text.length > SHOWN_TEXT ? `, the first ${bytes(Math.min(body.shown, SHOWN_TEXT))} shown` : "";
   const heading = make("h3", "", `${title} (${bytes(body.kept)}${cut})`);
   return make("section", "", heading, make("pre", "", text.slice(0, SHOWN_TEXT)));
-}
-
-export function showEvents(panel) {
-  const note = make("p", "hint");
-  const list = make("ol", "events");
-  panel.replaceChildren(note, list);
-  let drawn = 0;
-  return (one) => {
-    if (one.events.length < drawn) {
-      drawn = 0;
-      list.replaceChildren();
-    }
-    const isAtEnd = panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
-    const first = Math.max(drawn, one.events.length - SHOWN_EVENTS);
-    for (let at = first; at < one.events.length; at += 1) list.append(eventRow(one.events[at], at));
-    const isNew = drawn < one.events.length;
-    drawn = one.events.length;
-    while (list.childElementCount > SHOWN_EVENTS) list.firstChild.remove();
-    const hidden = drawn - list.childElementCount;
-    put(note, drawn ? (hidden ? `${hidden} earlier events are not shown; they are in the raw view and the transcript.` : "") : "No events: this is no stream of frames, or none has come yet.");
-    if (isNew && isAtEnd && one.isOpen) panel.scrollTop = panel.scrollHeight;
-  };
-}
-
-function eventRow(event, index) {
-  const moment = make("span", "moment", `${index + 1}`, make("b", "", `+${event.at_ms.toFixed(1)} ms`));
-  const name = make("span", "name", visible(event.name || "·"), event.first_token ? make("em", "", "first token") : null);
-  return make("li", "", moment, name, make("pre", "", visible(event.text.trimEnd())));
 }
 
 export function showRaw(panel, one) {

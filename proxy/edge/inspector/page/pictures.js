@@ -1,16 +1,20 @@
 // The panels with pictures: one timeline with the text as it grows, and two timelines over each other.
 
-import { make, put } from "./dom.js";
-import { duration, standing, visible } from "./format.js";
-import { at, draw, waited } from "./timeline.js";
+import { button, make, put } from "./dom.js";
+import { duration, moment, standing, visible } from "./format.js";
+import { showFaults } from "./faults.js";
+import { at, draw, momentAt, waited } from "./timeline.js";
+import { steer, View } from "./view.js";
 
 const SHOWN_TEXT = 100_000;
-const SIDES = { upstream: "upstream", client: "client", proxy: "proxy" };
+const SIDES = ["upstream", "client", "proxy"];
 const CHANNELS = { reasoning: "reasoning", text: "answer", tool: "tool calls" };
+const HOW = "Zoom: wheel, or draw over a part, or keys + − 0 ← →";
 
-function picture(className) {
-  const canvas = make("canvas", className);
+function picture() {
+  const canvas = make("canvas", "timeline");
   canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-keyshortcuts", "+ - 0 ArrowLeft ArrowRight");
   return canvas;
 }
 
@@ -26,34 +30,93 @@ function described(one) {
   return `${pieces} pieces in ${duration(one.elapsed)}${named.length ? `; stalls: ${named.join(", ")}` : "; no stalls"}`;
 }
 
+/** What stands under pictures: what the pointer is at, which part is shown, and buttons that change it. */
+class Tools {
+  #range = make("span", "range");
+  #whole;
+  pointed = make("p", "pointed");
+  element;
+
+  constructor(view, whole) {
+    const act = (label, title, run) => button(label, run, title);
+    this.#whole = act("Whole", "key 0", () => view.reset());
+    const out = act("−", "zoom out, key -", () => view.zoom(1 / 1.5, null, whole()));
+    const into = act("+", "zoom in, key +", () => view.zoom(1.5, null, whole()));
+    out.setAttribute("aria-label", "Zoom out");
+    into.setAttribute("aria-label", "Zoom in");
+    this.element = make("div", "tools", this.pointed, this.#range, make("div", "zoom", out, into, this.#whole));
+  }
+
+  draw(view, whole) {
+    const [from, to] = view.range(whole);
+    this.#whole.disabled = view.isWhole;
+    put(this.#range, view.isWhole ? "" : `${moment(from, to - from)} to ${moment(to, to - from)} of ${duration(whole)}`);
+    if (!this.pointed.textContent) put(this.pointed, HOW);
+  }
+}
+
+/** Lets a picture be pointed at and steered. */
+function live(canvas, view, tools, { one, whole, onClick }) {
+  const toMs = (offsetX) => momentAt(canvas, view.range(whole()), offsetX);
+  steer(canvas, view, { whole, toMs, onClick });
+  canvas.addEventListener("pointermove", ({ offsetX }) => {
+    const [from, to] = view.range(whole());
+    put(tools.pointed, at(one, toMs(offsetX), to - from));
+  });
+  canvas.addEventListener("pointerleave", () => put(tools.pointed, HOW));
+}
+
 export function showTimeline(panel, one) {
   if (one.summary.captured === false && !one.marks.length) {
     panel.replaceChildren(make("p", "hint", "Heads and bodies of this exchange were not copied: no page was open."));
     return () => {};
   }
-  const canvas = picture("timeline");
-  const pointed = make("p", "pointed");
-  const legend = make("p", "legend");
-  const shares = Object.keys(SIDES).map((side) => {
-    const value = make("b", "");
-    legend.append(make("span", `key ${side}`, `waited for ${SIDES[side]} `, value));
-    return [side, value];
-  });
+  const canvas = picture();
+  const whole = () => span(one);
+  const view = new View(() => redraw());
+  const tools = new Tools(view, whole);
+  const chosen = make("div", "chosen");
+  const { legend, shares } = key();
   const faults = make("ul", "faults");
   const words = make("div", "words");
   const notes = make("p", "hint");
-  panel.replaceChildren(canvas, pointed, legend, notes, faults, words);
-  canvas.addEventListener("pointermove", (event) => put(pointed, at(canvas, one, span(one), event.offsetX)));
-  canvas.addEventListener("pointerleave", () => put(pointed, ""));
+  panel.replaceChildren(canvas, tools.element, chosen, legend, notes, faults, words);
+  const redraw = () => {
+    draw(canvas, one, view.range(whole()), view.selection);
+    tools.draw(view, whole());
+  };
+  live(canvas, view, tools, { one, whole, onClick: (ms) => showNearest(chosen, one, ms) });
   return () => {
-    draw(canvas, one, span(one));
+    redraw();
     canvas.setAttribute("aria-label", described(one));
     const totals = waited(one);
-    for (const [side, value] of shares) put(value, duration(totals[side]) || "0 ms");
+    for (const [side, value] of shares) put(value, duration(totals[side]));
     put(notes, noted(one.summary));
     showFaults(faults, one);
     showWords(words, one);
   };
+}
+
+function key() {
+  const legend = make("p", "legend");
+  const shares = SIDES.map((side) => {
+    const value = make("b", "");
+    legend.append(make("span", `key ${side}`, `waited for ${side} `, value));
+    return [side, value];
+  });
+  return { legend, shares };
+}
+
+/** The event whose last byte left nearest to a moment. */
+function showNearest(element, one, ms) {
+  let nearest = null;
+  one.events.forEach((event, index) => {
+    if (nearest === null || Math.abs(event.at_ms - ms) <= Math.abs(one.events[nearest].at_ms - ms)) nearest = index;
+  });
+  if (nearest === null) return;
+  const event = one.events[nearest];
+  const title = make("p", "moment", `event ${nearest + 1} of ${one.events.length}`, make("b", "", `+${event.at_ms.toFixed(1)} ms`), visible(event.name));
+  element.replaceChildren(title, make("pre", "", visible(event.text.trimEnd())));
 }
 
 function noted(summary) {
@@ -61,23 +124,6 @@ function noted(summary) {
   if (summary.late) notes.push("This exchange had begun before the page was opened: its beginning is missing.");
   if (summary.lost_bytes) notes.push(`${summary.lost_bytes} bytes were not kept.`);
   return notes.join(" ");
-}
-
-const FAULTS = {
-  "sse-json-lines": "JSON without `data:`: no client is handed these lines",
-  "sse-no-data": "lines that no client is handed",
-  "sse-single-newline": "several messages in one event: the empty line between them is missing",
-  "sse-never-ends": "no event ever ends",
-  "sse-last-event-lost": "the last event has no empty line behind it, and is lost",
-  "sse-cr-only": "lines end with CR alone, which many clients do not read",
-  "sse-bom": "begins with a byte order mark",
-};
-
-export function showFaults(list, one) {
-  const text = one.faults.map((fault) => `${FAULTS[fault.kind] ?? fault.kind} (${fault.times}×): ${visible(fault.example)}`);
-  if (list.dataset.shown === text.join("\n")) return;
-  list.dataset.shown = text.join("\n");
-  list.replaceChildren(...text.map((line) => make("li", "", line)));
 }
 
 function showWords(element, one) {
@@ -102,18 +148,25 @@ export function compared(panel, one, other) {
     panel.replaceChildren(make("p", "hint", hint));
     return () => {};
   }
-  const canvases = [picture("timeline"), picture("timeline")];
-  const titles = [make("h3", ""), make("h3", "")];
+  const both = [other, one];
+  const canvases = both.map(picture);
+  const titles = both.map(() => make("h3", ""));
+  const whole = () => span(...both);
+  const view = new View(() => redraw());
+  const tools = new Tools(view, whole);
   const table = make("table", "differences");
-  panel.replaceChildren(titles[0], canvases[0], titles[1], canvases[1], table);
+  panel.replaceChildren(titles[0], canvases[0], titles[1], canvases[1], tools.element, key().legend, table);
+  canvases.forEach((canvas, index) => live(canvas, view, tools, { one: both[index], whole }));
+  const redraw = () => {
+    both.forEach((exchange, index) => draw(canvases[index], exchange, view.range(whole()), view.selection));
+    tools.draw(view, whole());
+  };
   return () => {
-    const both = [other, one];
     if (both.some(({ summary }) => summary === null)) return;
-    const shared = span(...both);
+    redraw();
     both.forEach((exchange, index) => {
       const { summary } = exchange;
       put(titles[index], `${index ? "this" : "marked"}: ${summary.method} ${summary.target}, ${standing(summary)}`);
-      draw(canvases[index], exchange, shared);
       canvases[index].setAttribute("aria-label", described(exchange));
     });
     showDifferences(table, both);
@@ -126,14 +179,21 @@ function showDifferences(table, both) {
   const rows = [
     value("status", String), value("sent_ms"), value("head_ms"), value("first_byte_ms"), value("first_token_ms"),
     value("duration_ms"), value("max_gap_ms"), value("max_stall_ms"), value("bytes_out", String), value("events", String),
-    value("output_tokens", String), value("tokens_per_s", String), side("upstream"), side("client"), side("proxy"),
+    value("output_tokens", String), value("tokens_per_s", String), ...SIDES.map(side),
   ].filter(([, left, right]) => left || right);
   const text = rows.join("\n");
   if (table.dataset.shown === text) return;
   table.dataset.shown = text;
-  const head = make("tr", "", make("th", "", ""), make("th", "", "marked"), make("th", "", "this"));
+  const heading = (name) => {
+    const cell = make("th", "", name);
+    cell.scope = "col";
+    return cell;
+  };
+  const head = make("tr", "", make("td", ""), heading("marked"), heading("this"));
   const cells = rows.map(([name, left, right]) => {
-    const row = make("tr", "", make("th", "", name.replace(/_ms$/, "").replaceAll("_", " ")), make("td", "", left), make("td", "", right));
+    const title = make("th", "", name.replace(/_ms$/, "").replaceAll("_", " "));
+    title.scope = "row";
+    const row = make("tr", "", title, make("td", "", left), make("td", "", right));
     row.classList.toggle("differs", left !== right);
     return row;
   });

@@ -9,29 +9,44 @@ export const HEIGHT = 120;
 const NAMED_WAIT_SHARE = 0.09;
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 60_000, 120_000, 300_000, 600_000];
 
-/** Draws one exchange over a span of milliseconds that several may share. */
-export function draw(canvas, one, spanMs) {
+/** Draws the part of an exchange between two moments, which several may share; `selection` is shaded. */
+export function draw(canvas, one, [from, to], selection = null) {
   const context = prepare(canvas);
   if (context === null) return;
   const { width } = context.size;
-  const x = (ms) => LEFT + (Math.max(0, ms) / spanMs) * (width - LEFT - RIGHT);
-  drawAxis(context, x, spanMs, width);
-  drawWaits(context, one, x, spanMs, width);
-  drawLane(context, "from upstream", LANES.upstream, x, one);
-  drawLane(context, "to client", LANES.client, x, one);
-  drawPieces(context, one, x);
-  drawNames(context, one, x, width);
+  const inner = width - LEFT - RIGHT;
+  const spanMs = to - from;
+  const x = (ms) => LEFT + ((Math.max(0, ms) - from) / spanMs) * inner;
+  const shown = { x, from, to, spanMs, width };
+  drawAxis(context, shown);
+  context.save();
+  context.beginPath();
+  context.rect(LEFT - 1, 0, inner + RIGHT, HEIGHT);
+  context.clip();
+  if (selection) drawSelection(context, selection, x);
+  drawWaits(context, one, shown);
+  for (const lane of ["upstream", "client"]) drawLane(context, LANES[lane], x, one);
+  drawPieces(context, one, shown);
+  drawNames(context, one, shown);
   drawEnd(context, one, x);
+  context.restore();
+  context.fillStyle = context.colour("--soft");
+  context.textAlign = "left";
+  context.fillText("from upstream", 2, LANES.upstream + 4);
+  context.fillText("to client", 2, LANES.client + 4);
 }
 
-/** What is at a place of the picture, in words. */
-export function at(canvas, one, spanMs, offsetX) {
-  const width = canvas.clientWidth;
-  const ms = Math.max(0, ((offsetX - LEFT) / (width - LEFT - RIGHT)) * spanMs);
+/** The moment at a place of the picture. */
+export function momentAt(canvas, [from, to], offsetX) {
+  return Math.max(0, from + ((offsetX - LEFT) / (canvas.clientWidth - LEFT - RIGHT)) * (to - from));
+}
+
+/** What is at a moment, in words. */
+export function at(one, ms, spanMs) {
   const wait = one.waits.find(([since, until]) => since <= ms && ms <= until && until - since > spanMs / 200);
   let nearest = null;
   for (const mark of one.marks) if (nearest === null || Math.abs(mark[1] - ms) < Math.abs(nearest[1] - ms)) nearest = mark;
-  const parts = [`${ms.toFixed(0)} ms`];
+  const parts = [`${ms.toFixed(spanMs < 100 ? 2 : 0)} ms`];
   if (wait) parts.push(`waited for the ${wait[2]}: ${(wait[1] - wait[0]).toFixed(0)} ms`);
   if (nearest) parts.push(`${WORDS[nearest[0]]} at ${nearest[1].toFixed(1)} ms${nearest[3] ? `, ${nearest[3]} bytes` : ""}`);
   return parts.join("; ");
@@ -39,6 +54,8 @@ export function at(canvas, one, spanMs, offsetX) {
 
 const WORDS = {
   asked: "request went upstream",
+  interim: "interim answer",
+  trailers: "trailers",
   answered: "head of the answer",
   upload: "body of the request",
   both: "piece",
@@ -66,53 +83,67 @@ function openWait(one) {
   return [since, until, one.isFull ? "client" : "upstream", until - since >= 1000];
 }
 
-function drawAxis(context, x, spanMs, width) {
+function drawAxis(context, { x, from, to, spanMs, width }) {
   const step = STEPS.find((ms) => (ms / spanMs) * (width - LEFT - RIGHT) >= 64) ?? spanMs;
+  const digits = step >= 1000 ? 0 : 1;
   context.textAlign = "center";
   context.font = context.small;
-  for (let ms = 0; ms <= spanMs; ms += step) {
+  for (let ms = Math.ceil(from / step) * step; ms <= to; ms += step) {
     context.fillStyle = context.colour("--line");
     context.fillRect(x(ms), 8, 1, AXIS - 8);
     context.fillStyle = context.colour("--faint");
-    const label = step >= 1000 ? `${ms / 1000} s` : `${ms} ms`;
+    const label = to >= 2000 && step >= 100 ? `${(ms / 1000).toFixed(digits)} s` : `${Number(ms.toFixed(1))} ms`;
     context.fillText(label, Math.min(x(ms), width - 18), AXIS + 13);
   }
 }
 
-function drawWaits(context, one, x, spanMs, width) {
+function drawSelection(context, [from, to], x) {
+  context.fillStyle = context.colour("--chosen");
+  context.fillRect(x(from), 8, Math.max(1, x(to) - x(from)), AXIS - 8);
+}
+
+/** Waits that fall upon the same pixel are drawn once: a long stream has more of them than a screen has pixels. */
+function drawWaits(context, one, { x, from, to, spanMs }) {
   const open = openWait(one);
+  let drawnTo = -Infinity;
   for (const [since, until, side, isStall] of open ? [...one.waits, open] : one.waits) {
-    const from = x(since);
-    const wide = Math.max(1, x(until) - from);
+    if (until < from || since > to) continue;
+    const left = Math.max(x(since), LEFT);
+    const right = Math.max(x(until), left + 1);
+    if (right <= drawnTo + 0.25) continue;
+    drawnTo = right;
     context.globalAlpha = isStall ? 0.9 : 0.32;
     context.fillStyle = context.colour(`--${side}`);
-    context.fillRect(from, LANES.upstream + 8, wide, LANES.client - LANES.upstream - 16);
+    context.fillRect(left, LANES.upstream + 8, right - left, LANES.client - LANES.upstream - 16);
     context.globalAlpha = 1;
     if (!isStall && (until - since) / spanMs < NAMED_WAIT_SHARE) continue;
-    const label = `${side} ${((until - since) / 1000).toFixed(until - since < 10_000 ? 2 : 1)} s`;
-    context.font = context.small;
-    context.textAlign = "center";
-    if (wide < context.measureText(label).width + 8) continue;
-    context.fillStyle = context.colour(isStall ? "--on-stall" : "--ink");
-    context.fillText(label, Math.min(from + wide / 2, width - 30), (LANES.upstream + LANES.client) / 2 + 4);
+    nameWait(context, [since, until, side, isStall], left, Math.min(right, x(to)));
   }
 }
 
-function drawLane(context, name, y, x, one) {
-  context.fillStyle = context.colour("--field");
-  context.fillRect(x(0), y, Math.max(1, x(one.elapsed) - x(0)), 1);
+function nameWait(context, [since, until, side, isStall], left, right) {
+  const ms = until - since;
+  const long = ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
   context.font = context.small;
-  context.textAlign = "left";
-  context.fillStyle = context.colour("--soft");
-  context.fillText(name, 2, y + 4);
+  context.textAlign = "center";
+  const fitting = [`waited for ${side} ${long}`, `${side} ${long}`, long].find((text) => context.measureText(text).width + 8 <= right - left);
+  if (fitting === undefined) return;
+  context.fillStyle = context.colour(isStall ? "--on-stall" : "--ink");
+  context.fillText(fitting, (left + right) / 2, (LANES.upstream + LANES.client) / 2 + 4);
+}
+
+function drawLane(context, y, x, one) {
+  context.fillStyle = context.colour("--field");
+  const begin = Math.max(LEFT, x(0));
+  context.fillRect(begin, y, Math.max(1, x(one.elapsed) - begin), 1);
 }
 
 /** A tick a piece; thousands on one pixel are one tick. */
-function drawPieces(context, one, x) {
-  const drawn = { upstream: -1, client: -1 };
+function drawPieces(context, one, { x, from, to }) {
+  const drawn = { upstream: -Infinity, client: -Infinity };
   context.fillStyle = context.colour("--accent");
   for (const [kind, at, took, size] of one.marks) {
-    if (!size || kind === "upload") continue;
+    if (!size || kind === "upload" || at + took < from || at > to) continue;
     const tall = Math.min(15, 5 + Math.sqrt(size) / 4);
     if (kind !== "wrote") tick(context, drawn, "upstream", x(at), tall);
     if (kind !== "read") tick(context, drawn, "client", x(at + took), tall);
@@ -126,18 +157,21 @@ function tick(context, drawn, lane, place, tall) {
   context.fillRect(place - 0.75, lane === "upstream" ? y - tall : y, 1.5, tall);
 }
 
-/** Names the request, the head and the first token, where they do not stand upon each other. */
-function drawNames(context, one, x, width) {
+/** Names interim answers, the head, the first token and trailers, where they do not stand upon each other. */
+function drawNames(context, one, { x, from, to, width }) {
   const token = one.events.find((event) => event.first_token);
   const head = one.marks.find(([kind]) => kind === "answered");
+  const trailers = one.marks.find(([kind]) => kind === "trailers");
   const named = [
+    ...one.interim.map(({ at_ms: at, came }) => [at, came.split(" ")[1]]),
     head ? [head[1], "head"] : null,
     token ? [token.at_ms, `first token ${token.at_ms < 1000 ? `${Math.round(token.at_ms)} ms` : `${(token.at_ms / 1000).toFixed(2)} s`}`] : null,
-  ];
+    trailers ? [trailers[1], "trailers"] : null,
+  ].filter((entry) => entry !== null && entry[0] >= from && entry[0] <= to);
   let free = LEFT - 20;
   context.font = context.small;
   context.textAlign = "left";
-  for (const [ms, label] of named.filter(Boolean)) {
+  for (const [ms, label] of named) {
     const wide = context.measureText(label).width;
     const place = Math.min(Math.max(x(ms) + 3, free), width - wide - 4);
     context.fillStyle = context.colour("--ink");
