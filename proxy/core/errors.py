@@ -337,8 +337,8 @@ class NoUpstream(UpstreamError):
     status = 503
     token = "destination_unavailable"
     message = (
-        "None of its upstreams can be used, as all of them failed: try again when Retry-After says, and see /status of "
-        "the admin listener for the state of each."
+        "None of its upstreams can be used, as all of them failed: try again when Retry-After says. The status page of "
+        "the admin listener tells the state of each."
     )
 
     def __init__(self, retry_after_s: float = 1.0) -> None:
