@@ -3,7 +3,7 @@
     ProxyError
     ├── ClientError      the client sent what we cannot or will not forward     4xx, 501, 505
     │   └── ClientGone   it left; nobody reads an answer any more               499 in the log only
-    ├── UpstreamError    the upstream did not give a usable answer              502, 504
+    ├── UpstreamError    the upstream did not give a usable answer              502, 503, 504
     └── OwnError         our own fault, or our configuration                    500, 502 for a loop, 503
 
 Foreign exceptions become these where they are met, once for each library: in `net.server` and `net.upload` (aiohttp),

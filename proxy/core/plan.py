@@ -86,8 +86,9 @@ class Forward(NamedTuple):
 
     def by(self, number: int) -> "Forward":
         """The same by one of its ways."""
-        route, lines = self.ways[number]
-        return self._replace(route=route, lines=lines, ways=())
+        _, request, _, body, host, tunnel, told, ways = self
+        route, lines = ways[number]
+        return Forward(route, request, lines, body, host, tunnel, told)
 
     def head(self, trace: tracing.Trace) -> bytes:
         """The head that goes upstream, for a request of these names."""

@@ -56,6 +56,17 @@ async def test_requests_go_round_by_weight_whatever_their_heads(origin: MakeOrig
     assert sorted(names.values()) == [4, 4, 8]
 
 
+async def test_bodies_and_names_of_a_head_that_is_known_go_round_with_it(origin: MakeOrigin, proxy: MakeProxy):
+    """Only the length and the names of the request differ: the plan is kept, the turn is not."""
+    one, two = await named(origin, 2)
+    client = await (await behind(proxy, one, two)).connect()
+    for number in range(6):
+        client.ask(b"POST", b"/", b"X-Request-ID: id-%d" % number, body=b"x" * (number + 1))
+        assert (await client.answer()).body == b"%d" % (number % 2)
+    seen = [(message.get(b"x-request-id"), message.size) for message in two.connections[0].requests]
+    assert seen == [(b"id-1", 2), (b"id-3", 4), (b"id-5", 6)]
+
+
 async def test_each_upstream_has_its_own_path_and_host(origin: MakeOrigin, proxy: MakeProxy):
     one, two = await named(origin, 2)
     proxied = await behind(proxy, one, two, base_path=b"/base")

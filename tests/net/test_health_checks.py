@@ -251,4 +251,4 @@ async def test_two_upstreams_are_not_asked_in_step(
     origins, moods = await moody(origin)
     await proxy(shared(*[one.port for one in origins], health={**OFTEN, "every": 0.5}))
     assert await settles(lambda: all(mood.asked for mood in moods))
-    assert 0.1 < origins[1].accepted_at[0] - origins[0].accepted_at[0] < 0.4
+    assert origins[1].accepted_at[0] - origins[0].accepted_at[0] > 0.1

