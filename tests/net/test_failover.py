@@ -1,7 +1,9 @@
 """Failover: another upstream of the route has the request, where the route asks for it and nothing is lost by it."""
 
 import asyncio
+import contextlib
 import logging
+import random
 import time
 from email.utils import formatdate
 from typing import Any
@@ -513,3 +515,62 @@ async def test_retries_and_ejections_are_logged_and_counted(
     assert figures.retries == {("test", "connect"): 2}
     assert figures.ejections == {("test", upstream(dead_port)): 1}
     assert [one.state for one in figures.seen()] == ["ejected", "up"]
+
+
+ODD: list[Script] = [
+    *([whole_request, fin], [whole_request, rst], [request, rst], [fin], [rst]),
+    *([whole_request, OK] * 3, [whole_request, OK, whole_request, fin], [request, OK] * 2),
+    *([whole_request, refusal()] * 2, [whole_request, refusal(429, b"Retry-After: 0")] * 2),
+    [whole_request, SSE + chunk(b"data: 1\n\n"), rst],
+    [whole_request, SSE + chunk(b"data: 1\n\n") + chunk(b""), whole_request, OK],
+    [whole_request, CHUNKED.replace(b"200 OK", b"503 No") + chunk(b"part"), fin],
+    [whole_request, head(b"HTTP/1.1 100 Continue") + refusal()],
+    [whole_request],
+]
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "least_streams"])
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_happens_every_exchange_ends_and_nothing_is_counted_on(
+    origin: MakeOrigin, proxy: MakeProxy, dead_port: int, monkeypatch: pytest.MonkeyPatch, balance: str, seed: int
+):
+    """MUST. D1, K1. Upstreams and clients do what comes to their minds; at the end no stream is left open, no upstream
+    has been forgotten in a trial, and all of them serve again."""
+    monkeypatch.setattr(deadlines, "TICK_S", 0.005)
+    chance = random.Random(seed)
+    origins = [await origin(*chance.choices(ODD, k=20), [whole_request, OK] * 99) for _ in range(3)]
+    proxied = await behind(
+        proxy,
+        *[*origins, dead_port],
+        balance=balance,
+        retry={"attempts": 4, "statuses": STATUSES},
+        health={"eject": 0.01},
+        timeouts={"head": 0.1, "idle": 0.1},
+    )
+
+    async def visit() -> None:
+        for _ in range(5):
+            client = await proxied.connect()
+            client.ask(b"POST", b"/", body=b"x" * chance.choice([0, 10, 100_000]))
+            leaves = chance.random() < 0.3
+            with contextlib.suppress(AssertionError):
+                await client.until(
+                    lambda client=client: bool(client.reader.messages), "an answer", 0.05 if leaves else 5
+                )
+            if leaves:
+                client.reset()
+            elif not client.gone:
+                await client.wait_body_end(client.reader.messages[-1])
+                client.close()
+
+    await asyncio.gather(*[visit() for _ in range(8)])
+    await proxied.exchanges.until(lambda: len(proxied.exchanges.ended_ones) == 40, "all exchanges to end")
+    figures = proxied.running.upstreams
+    assert await settles(lambda: [one.open_exchanges for one in figures.seen()] == [0, 0, 0, 0])
+    client = await proxied.connect()
+    async with asyncio.timeout(10):
+        while [one.state for one in figures.seen()][:3] != ["up"] * 3:
+            client.get()
+            response = await client.next_head()
+            if await client.wait_body_end(response) != "complete":
+                client = await proxied.connect()
