@@ -19,7 +19,8 @@ The life of a request (`net.handler` tells it in code):
      1  net.server      aiohttp parses the head and calls the handler in a task of its own
      2  net.planner     the head becomes a core.message.RequestHead; what was decided for the same head is known
      3  core.plan       else decides: a Reply of ours, a Refusal, or a Forward with the head that goes upstream
-     4  net.upstream    `call`: a kept or new connection to the route's origin
+     4  net.upstream    `call`: a kept or new connection to the route's origin; of several upstreams `attempts` makes
+                        calls to one after the other, as core.group and core.retry say
      5  net.upload      sends the head, and the request body while it arrives
      6  core.answer     the response head comes: decides fields, framing, hints, stages (`core.stages`), and what reads
                         the stream by its dialect (`core.watch`, `core.dialects`)

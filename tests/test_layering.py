@@ -22,6 +22,7 @@ PURE = frozenset(
         "binascii",
         "collections",
         "dataclasses",
+        "email.utils.parsedate_to_datetime",
         "enum",
         "functools",
         "hashlib",

@@ -47,10 +47,10 @@ def upstream_contexts(settings: Settings, before: Contexts) -> Contexts:
     contexts = Contexts()
     for site in settings.sites:
         for route in site.proxy.routes:
-            wanted = route.upstream.origin.tls
-            if wanted is not None:
-                with _naming(wanted.ca, wanted.cert, wanted.key):
-                    contexts.load(wanted, before)
+            for wanted in {upstream.origin.tls for upstream in route.upstreams}:
+                if wanted is not None:
+                    with _naming(wanted.ca, wanted.cert, wanted.key):
+                        contexts.load(wanted, before)
     return contexts
 
 

@@ -15,7 +15,7 @@ from proxy.app.listener import Listener
 from proxy.config.compile import Admin as AdminSettings
 from proxy.config.compile import Inspector, Settings
 from proxy.core.exchange import Exchange, Observer
-from proxy.edge.state import LogFigures, Reloads
+from proxy.edge.state import LogFigures, Reloads, UpstreamFigures
 from proxy.edge.tally import Tally
 from proxy.net.server import PARSES_STRICTLY
 from proxy.net.tap import Tap
@@ -197,8 +197,7 @@ class Running:
     def commit(self, change: Change, first: bool = False) -> None:
         """Puts a change in force. No await: no request is decided by half of it."""
         settings = self._settings = change.settings
-        origins = {route.upstream.origin for site in settings.sites for route in site.proxy.routes}
-        self._upstreams.serve(origins, change.contexts)
+        self._upstreams.serve(settings.sites[0].proxy.routes, change.contexts)
         for listener, servers in change.switched:
             listener.switch(servers, change.tls)
         for listener, site in zip(change.listening, settings.sites, strict=True):
@@ -255,6 +254,11 @@ class Running:
     def observer_failures(self) -> int:
         """How often an observer failed."""
         return self._tap.failures
+
+    @property
+    def upstreams(self) -> UpstreamFigures:
+        """What is known of the upstreams that are looked after."""
+        return self._upstreams.groups
 
     @property
     def open_exchanges(self) -> int:
@@ -326,6 +330,6 @@ def stays(before: Sequence[object], after: Sequence[object]) -> list[int | None]
     return found
 
 
-def _upstream_names(settings: Settings) -> dict[str, str]:
-    """The routes, and the upstream of each."""
-    return {route.name: route.upstream.origin.name for route in settings.sites[0].proxy.routes}
+def _upstream_names(settings: Settings) -> dict[str, list[str]]:
+    """The routes, and the upstreams of each."""
+    return {route.name: [one.name for one in route.upstreams] for route in settings.sites[0].proxy.routes}

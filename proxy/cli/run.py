@@ -103,4 +103,5 @@ def tell(config: Config, addresses: list[str], admin: str | None) -> None:
         what = "the inspector, /healthz" if inspected else "/healthz"
         log.info("%s, /readyz, /metrics and /status are at %s", what, admin)
     for route in config.routes:
-        log.info("%s goes to %s", route.path or route.path_regex, shown_url(route.upstream[0].url))
+        urls = ", ".join(shown_url(upstream.url) for upstream in route.upstream)
+        log.info("%s goes to %s", route.path or route.path_regex, urls)

@@ -29,16 +29,7 @@ class NotYet:
         return f"Not available yet: {self.today}. Only {only} may be written.{later}"
 
 
-def _is_single(upstreams: object) -> bool:
-    return isinstance(upstreams, tuple) and len(upstreams) <= 1
-
-
 NOT_YET: dict[str, NotYet] = {
-    "routes[].upstream": NotYet("one upstream", "a route has one upstream", asks_nothing=_is_single),
-    "routes[].upstream[].weight": NotYet("1", "a route has one upstream"),
-    "routes[].balance": NotYet("round_robin", "a route has one upstream"),
-    "routes[].health": NotYet("its defaults", "upstreams are not checked"),
-    "routes[].retry": NotYet("its defaults", "only a connection found dead is tried again, once"),
     "routes[].stream.on_client_gone": NotYet(
         "cancel or drain", "nobody can come back to a stream", asks_nothing=lambda policy: policy != "keep"
     ),

@@ -5,7 +5,7 @@ Nothing here reads a file or validates: what arrives has been loaded, and what i
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from proxy.config import injection
@@ -16,6 +16,7 @@ from proxy.config.model import Config, Route
 from proxy.config.presets import BEARER, CREDENTIAL_FIELDS, CREDENTIAL_QUERY, PRESETS
 from proxy.config.presets import Credential as Slot
 from proxy.config.route import Cookies as CookiesModel
+from proxy.config.upstream import HashBalance, Upstream
 from proxy.core import guard, routes
 from proxy.core.cookies import Cookies
 from proxy.core.cors import EXPOSED, Cors
@@ -122,11 +123,12 @@ def _hosts(config: Config, where: Address) -> Hosts | None:
 
 def compiled_route(route: Route) -> routes.Route:
     """A route of the configuration as `core` sees it."""
-    limits, timeouts = route.limits, route.timeouts
+    limits, timeouts, upstreams = route.limits, route.timeouts, _upstreams(route)
     return routes.Route(
         name=route.name,
         match=_match(route),
-        upstream=_upstream(route),
+        upstream=upstreams[0],
+        sharing=_sharing(route, upstreams),
         strip_prefix=route.strip_prefix,
         rewrite=(re.compile(route.rewrite.from_.encode("ascii")), route.rewrite.to.encode("ascii"))
         if route.rewrite
@@ -194,8 +196,43 @@ def _stream_policy(route: Route) -> StreamPolicy:
     )
 
 
-def _upstream(route: Route) -> routes.Upstream:
-    parts = urlsplit(route.upstream[0].url)
+def _upstreams(route: Route) -> tuple[routes.Upstream, ...]:
+    """The upstreams, each with a name of its own that tells no path and no query, which may be secret."""
+    plain = [_upstream(route, written) for written in route.upstream]
+    names = [upstream.name for upstream in plain]
+    return tuple(
+        replace(upstream, name=f"{upstream.name}#{number}") if names.count(upstream.name) > 1 else upstream
+        for number, upstream in enumerate(plain, 1)
+    )
+
+
+def _sharing(route: Route, upstreams: tuple[routes.Upstream, ...]) -> routes.Sharing | None:
+    """How they share requests; None for one that nobody asks how it is."""
+    health, retry, balance = route.health, route.retry, route.balance
+    if len(upstreams) == 1 and health.path is None:
+        return None
+    return routes.Sharing(
+        upstreams,
+        "hash" if isinstance(balance, HashBalance) else balance,
+        balance.header.lower().encode("ascii") if isinstance(balance, HashBalance) else b"",
+        routes.HealthPolicy(
+            path=None if health.path is None else health.path.encode("ascii"),
+            every=health.every,
+            timeout=health.timeout,
+            healthy_after=health.healthy_after,
+            unhealthy_after=health.unhealthy_after,
+            eject=health.eject,
+        ),
+        routes.RetryPolicy(
+            attempts=retry.attempts,
+            connect="connect" in retry.on,
+            statuses=frozenset(reason for reason in retry.on if isinstance(reason, int)),
+        ),
+    )
+
+
+def _upstream(route: Route, written: Upstream) -> routes.Upstream:
+    parts = urlsplit(written.url)
     host, default_port = parts.hostname or "", _DEFAULT_PORTS[parts.scheme]
     port = default_port if parts.port is None else parts.port
     name = f"[{host}]" if ":" in host else host
@@ -209,6 +246,7 @@ def _upstream(route: Route) -> routes.Upstream:
         authority=(name if port == default_port else f"{name}:{port}").encode("ascii"),
         base_path=parts.path.encode("ascii"),
         query=parts.query.encode("ascii"),
+        weight=written.weight,
     )
 
 

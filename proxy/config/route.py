@@ -282,9 +282,12 @@ class RouteSettings(Section):
     )
     balance: Balance = Field(
         default="round_robin",
-        description="How several upstreams share requests: `round_robin`, `least_streams`, or `{hash: header-name}`.",
+        description="How several upstreams share requests, by their weights: `round_robin`; `least_streams`, to the "
+        "one with the fewest open exchanges; `{hash: header-name}`, equal values of that header to the same one.",
     )
-    health: Health = Field(default=Health(), description="Which of several upstreams get requests.")
+    health: Health = Field(
+        default=Health(), description="Which of several upstreams get requests. Each worker sees for itself."
+    )
     retry: Retry = Field(default=Retry(), description="When a request is tried on another upstream.")
     limits: Limits = Field(default=Limits(), description="How big things may be.")
 

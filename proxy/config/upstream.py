@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from proxy.config.addresses import UpstreamUrl, UrlPath, parse_header_name
 from proxy.config.section import AlsoAs, Section
@@ -29,9 +29,17 @@ def _listed(value: object) -> object:
     return [{"url": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
+def _once_each(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
+    for index, upstream in enumerate(upstreams):
+        if any(upstream.url == earlier.url for earlier in upstreams[:index]):
+            raise wrong("each upstream once (`weight` gives one a larger share)", at=(index,))
+    return upstreams
+
+
 Upstreams = Annotated[
     tuple[Annotated[Upstream, AlsoAs({"type": "string"})], ...],
     BeforeValidator(_listed),
+    AfterValidator(_once_each),
     AlsoAs({"type": "string"}),
 ]
 """One URL, or a list of URLs and `{url, weight}` maps."""
@@ -103,20 +111,27 @@ Balance = Annotated[
 
 
 class Health(Section):
-    """Which of several upstreams get requests."""
+    """Which of several upstreams get requests; docs/upstreams.md has all of it."""
 
     place: ClassVar[str] = "routes[].health."
 
     path: UrlPath | None = Field(
         default=None,
-        description="Path that is asked with GET; a 2xx answer is healthy. `null`: only real requests are watched.",
+        description="Path that each upstream is asked with GET, not below the path of its URL; a 2xx or 3xx answer is "
+        "good. `null`: only real requests are watched.",
     )
-    every: Interval = Field(default=10.0, description="How often an upstream is asked.")
-    timeout: Interval = Field(default=2.0, description="How long it may take to answer.")
+    every: Interval = Field(default=10.0, description="How often an upstream is asked, by each worker.")
+    timeout: Interval = Field(default=2.0, description="How long it may take to answer, connecting included.")
     healthy_after: Count = Field(default=2, description="Good answers in a row after which an upstream is used again.")
-    unhealthy_after: Count = Field(default=2, description="Failures in a row after which an upstream is not used.")
+    unhealthy_after: Count = Field(
+        default=2,
+        description="Bad answers in a row after which an upstream is not used. As many failed requests within some ten "
+        "seconds, if at least half of them failed, leave it out for `eject`.",
+    )
     eject: Timeout = Field(
-        default=30.0, description="How long an upstream that failed real requests is left out. `off`: never."
+        default=30.0,
+        description="How long an upstream that failed real requests is left out; one request then tries it. `off`: it "
+        "never is. The only upstream of a route never is either.",
     )
 
 
@@ -137,12 +152,20 @@ Reason = Annotated[
 
 
 class Retry(Section):
-    """When a request is tried on another upstream. Never after a byte of the answer reached the client."""
+    """When a request is tried on another upstream. Never after a byte of the answer reached the client.
+
+    Only where its body was not sent yet, or was whole, and no more than 64 KiB, when it was sent.
+    """
 
     place: ClassVar[str] = "routes[].retry."
 
-    attempts: Count = Field(default=1, description="How often a request is tried at most. 1: no failover.")
+    attempts: Count = Field(
+        default=1,
+        description="How many upstreams a request is tried on at most, each once, all within `timeouts.head`. 1: no "
+        "failover.",
+    )
     on: tuple[Reason, ...] = Field(
         default=("connect",),
-        description="After what: `connect` (no connection) or a status out of 429, 502, 503, 504, 529.",
+        description="After what: `connect` (no connection) or a status out of 429, 502, 503, 504, 529. Naming a status "
+        "says that requests, POSTs too, may be sent twice.",
     )

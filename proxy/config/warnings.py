@@ -44,21 +44,12 @@ def _open_keys(config: Config) -> list[str]:
 
 
 def _of_route(route: Route) -> list[str]:
-    found = []
-    parts = urlsplit(route.upstream[0].url)
-    beyond_loopback = not is_loopback(parts.hostname or "")
-    if parts.scheme == "https" and not route.tls.verify:
-        found.append(
-            f"security: route {route.name}: the certificate of {parts.netloc} is not checked; "
-            "name its authority in tls.ca instead"
-        )
     injects = injection.in_route(route)
-    if parts.scheme == "http" and injects and beyond_loopback:
-        found.append(f"security: route {route.name}: the key is sent to {parts.netloc} without encryption")
-    if injection.in_url(route.upstream[0].url):
+    found = [warning for upstream in route.upstream for warning in _of_upstream(route, upstream.url, injects)]
+    if route.retry.attempts > max(len(route.upstream), 1):
         found.append(
-            f"security: route {route.name}: the key is in the upstream's URL, which upstreams log and put into "
-            "redirects; api_key or a header rule sends it in a header"
+            f"route {route.name}: retry.attempts is {route.retry.attempts}, but each upstream is tried once, and there "
+            f"{'is one' if len(route.upstream) == 1 else f'are {len(route.upstream)}'}"
         )
     if route.allow_link_local_upstream:
         found.append(f"security: route {route.name}: may connect to link-local addresses and metadata services")
@@ -71,4 +62,23 @@ def _of_route(route: Route) -> list[str]:
                 f"route {route.name}: headers.response changes {name}, "
                 f"which on streams {_STREAM_HINTS[name.lower()]}; your rule wins"
             )
+    return found
+
+
+def _of_upstream(route: Route, url: str, injects: bool) -> list[str]:
+    found = []
+    parts = urlsplit(url)
+    beyond_loopback = not is_loopback(parts.hostname or "")
+    if parts.scheme == "https" and not route.tls.verify:
+        found.append(
+            f"security: route {route.name}: the certificate of {parts.netloc} is not checked; "
+            "name its authority in tls.ca instead"
+        )
+    if parts.scheme == "http" and injects and beyond_loopback:
+        found.append(f"security: route {route.name}: the key is sent to {parts.netloc} without encryption")
+    if injection.in_url(url):
+        found.append(
+            f"security: route {route.name}: the key is in the upstream's URL, which upstreams log and put into "
+            "redirects; api_key or a header rule sends it in a header"
+        )
     return found

@@ -193,7 +193,7 @@ def failure(error: ProxyError, request: RequestHead | None, route: Route | None,
         field(b"Proxy-Status", b"%b; error=%b" % (instance, error.token.encode())),
     ]
     if error.status == 503:
-        fields.append(field(b"Retry-After", b"1"))
+        fields.append(field(b"Retry-After", b"%d" % error.retry_after_s))
     if error.status == 401:
         fields.append(field(b"WWW-Authenticate", b"Bearer"))
     if error.status == 405:

@@ -3,7 +3,7 @@
     ProxyError
     ├── ClientError      the client sent what we cannot or will not forward     4xx, 501, 505
     │   └── ClientGone   it left; nobody reads an answer any more               499 in the log only
-    ├── UpstreamError    the upstream did not give a usable answer              502, 504
+    ├── UpstreamError    the upstream did not give a usable answer              502, 503, 504
     └── OwnError         our own fault, or our configuration                    500, 502 for a loop, 503
 
 Foreign exceptions become these where they are met, once for each library: in `net.server` and `net.upload` (aiohttp),
@@ -11,6 +11,7 @@ Foreign exceptions become these where they are met, once for each library: in `n
 Source: RFC 9209 section 2.3 for the tokens and their recommended statuses.
 """
 
+from math import ceil
 from typing import ClassVar, Literal
 
 Side = Literal["client", "upstream", "proxy"]
@@ -30,6 +31,8 @@ class ProxyError(Exception):
     token: str = "proxy_internal_error"
     log_code: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
+    retry_after_s: int = 1
+    """What a 503 says about when to try again."""
     message: ClassVar[str] = "The proxy failed."
 
     def __init__(self, message: str | None = None) -> None:
@@ -326,6 +329,21 @@ class TunnelIdle(UpstreamTimeout):
     token = "connection_read_timeout"
     log_code = "tunnel_idle"
     message = "The tunnel was silent for longer than timeouts.tunnel_idle."
+
+
+class NoUpstream(UpstreamError):
+    """Every upstream of the route is left out. Source: RFC 9209 section 2.3.3."""
+
+    status = 503
+    token = "destination_unavailable"
+    message = (
+        "None of its upstreams can be used, as all of them failed: try again when Retry-After says. The status page of "
+        "the admin listener tells the state of each."
+    )
+
+    def __init__(self, retry_after_s: float = 1.0) -> None:
+        super().__init__()
+        self.retry_after_s = ceil(retry_after_s)
 
 
 class OwnError(ProxyError):

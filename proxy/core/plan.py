@@ -59,8 +59,15 @@ class Refuse:
     route: routes.Route | None = None
 
 
+class Way(NamedTuple):
+    """What differs where a request may go to one of several upstreams: its route with that one, and its head."""
+
+    route: routes.Route
+    lines: bytes
+
+
 class Forward(NamedTuple):
-    """A request to forward to its route's upstream."""
+    """A request to forward to its route's upstream, or to one of several: `by` gives the same for one of them."""
 
     route: routes.Route
     request: RequestHead
@@ -73,6 +80,15 @@ class Forward(NamedTuple):
     """Whether the upstream is asked to switch protocols."""
     told: tracing.Told = tracing.BOTH
     """Which names of the request are told behind `lines`."""
+    ways: tuple[Way, ...] = ()
+    """Where the route has several upstreams, one for each, in their order; which is taken is decided when it is sent,
+    and anew for each attempt."""
+
+    def by(self, number: int) -> "Forward":
+        """The same by one of its ways."""
+        _, request, _, body, host, tunnel, told, ways = self
+        route, lines = ways[number]
+        return Forward(route, request, lines, body, host, tunnel, told)
 
     def head(self, trace: tracing.Trace) -> bytes:
         """The head that goes upstream, for a request of these names."""
@@ -117,7 +133,8 @@ def plan(proxy: Proxy, request: RequestHead) -> Plan:
         elif b"te" in request.names and headers.accepts_trailers(request):
             fields += (_TE_TRAILERS, _CONNECTION_TE)
         lines = request_lines(request.method, upstream_target(route, asked), fields)
-        return Forward(route, request, lines, body, host, tunnel, tracing.told(route.request_rules, fields))
+        ways = _ways(route, request, host, asked, fields) if route.ways else ()
+        return Forward(route, request, lines, body, host, tunnel, tracing.told(route.request_rules, fields), ways)
     except ProxyError as error:
         return Refuse(error, route)
 
@@ -229,6 +246,27 @@ def _without_credentials(query: bytes, names: frozenset[bytes]) -> bytes:
     return b"?" + b"".join(kept)[1:] if kept else b""
 
 
+def _ways(
+    route: routes.Route, request: RequestHead, host: bytes, asked: target.Target, fields: list[Field]
+) -> tuple[Way, ...]:
+    """The head for each upstream of a route: only the target and Host, which stands first, are its own."""
+    shared = fields[1:]
+    return tuple(
+        [
+            Way(
+                way,
+                request_lines(request.method, upstream_target(way, asked), [_host_field(way, host), *shared]),
+            )
+            for way in route.ways
+        ]
+    )
+
+
+def _host_field(route: routes.Route, host: bytes) -> Field:
+    """What the upstream is told as Host: its own, unless the route keeps the one that was asked for."""
+    return b"host", b"Host", host if route.preserve_host and host else route.upstream.authority
+
+
 def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, host: bytes) -> list[Field]:
     """Strip, tell, apply the rules, inject: in this order, so that nothing a client names can undo what comes after."""
     fields = headers.end_to_end(request.fields, route.request_dropped, request.names)
@@ -247,8 +285,7 @@ def _request_fields(proxy: Proxy, route: routes.Route, request: RequestHead, hos
         fields = [_one_less(entry) if entry[0] == b"max-forwards" else entry for entry in fields]
     if request.version == (1, 0):
         fields = [entry for entry in fields if entry[0] != b"expect"]  # HTTP/1.0 has none, and we speak 1.1 upstream
-    host = host if route.preserve_host and host else route.upstream.authority
-    result = [(b"host", b"Host", host), *fields]
+    result = [_host_field(route, host), *fields]
     if route.credential:
         result = headers.replace(result, route.credential.field)
         result += [entry for entry in route.credential.defaults if first(result, entry[0]) is None]

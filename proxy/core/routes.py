@@ -5,7 +5,8 @@ A route is made once, at load, by `config.compile`; per request it is only read.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from proxy.core.cookies import Cookies
 from proxy.core.cors import Cors
@@ -57,12 +58,21 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An upstream URL taken apart: `authority` is what Host says, without the scheme's default port."""
+    """An upstream URL taken apart: `authority` is what Host says, without the scheme's default port.
+
+    `weight` is its share of a route's requests, `name` what logs and metrics call it: its origin's name, unless told.
+    """
 
     origin: Origin
     authority: bytes
     base_path: bytes = b""
-    query: bytes = b""
+    query: bytes = field(default=b"", repr=False)
+    weight: int = field(default=1, compare=False)
+    name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.origin.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,38 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """When an upstream is not used. Times in seconds; `path` None asks none, `eject` None leaves none out."""
+
+    path: bytes | None = None
+    every: float = 10.0
+    timeout: float = 2.0
+    healthy_after: int = 2
+    unhealthy_after: int = 2
+    eject: float | None = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """After what a request is tried on another upstream: failing to connect, or an answer with one of the statuses."""
+
+    attempts: int = 1
+    connect: bool = True
+    statuses: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How the upstreams of a route share its requests; `hash_by` is the lower-case field that `hash` goes by."""
+
+    upstreams: tuple[Upstream, ...]
+    balance: Literal["round_robin", "least_streams", "hash"] = "round_robin"
+    hash_by: bytes = b""
+    health: HealthPolicy = HealthPolicy()
+    retry: RetryPolicy = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """What a request has to look like. Exactly one of `prefix` and `regex` is set; None matches everything."""
 
@@ -138,11 +180,15 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route with everything it decides."""
+    """One route with everything it decides.
+
+    `upstream` is the only one, or the first of `sharing`, which is None where there is one that nobody looks after.
+    """
 
     name: str
     match: Match
     upstream: Upstream
+    sharing: Sharing | None = None
     strip_prefix: bool = False
     rewrite: tuple[re.Pattern[bytes], bytes] | None = None
     credential: Credential | None = None
@@ -168,12 +214,21 @@ class Route:
     """Request fields that never travel on as they came."""
     echoes_request_id: bool = field(init=False, repr=False)
     """Whether an answer that has no request id gets that of its request."""
+    ways: tuple["Route", ...] = field(init=False, repr=False)
+    """The same route with each of several upstreams as its only one; empty where there is one."""
 
     def __post_init__(self) -> None:
         clears = self.credential.clears if self.credential else frozenset()
         object.__setattr__(self, "request_dropped", REQUEST_DROPPED | FRAMING | NAMES | clears)
         object.__setattr__(self, "echoes_request_id", is_echoed(self.response_rules))
         object.__setattr__(self, "guarded", self.injects or self.credential is not None)
+        several = self.sharing.upstreams if self.sharing is not None and len(self.sharing.upstreams) > 1 else ()
+        object.__setattr__(self, "ways", tuple([replace(self, upstream=one, sharing=None) for one in several]))
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """All of them."""
+        return self.sharing.upstreams if self.sharing is not None else (self.upstream,)
 
 
 def ordered(routes: Iterable[Route]) -> tuple[Route, ...]:

@@ -20,9 +20,12 @@ Family = dict[str, Any]
 _NOT_SUMMED = {
     "streamsafe_build_info": max,
     "streamsafe_ready": max,
+    "streamsafe_upstream_up": min,
     "process_start_time_seconds": min,
     "process_max_fds": min,
 }
+# How an upstream is, the worst last: of several processes that see it differently, the worst is told.
+_STATES = ("up", "trial", "ejected", "unhealthy")
 # What never goes back, even when the process that counted it is gone.
 _LASTING = frozenset({"counter", "histogram"})
 
@@ -97,7 +100,8 @@ def joined(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _joined(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     keys = dict.fromkeys(key for document in documents for key in document)
-    return {key: _value([document[key] for document in documents if key in document]) for key in keys}
+    found = {key: [document[key] for document in documents if key in document] for key in keys}
+    return {key: max(of, key=_STATES.index) if key == "state" else _value(of) for key, of in found.items()}
 
 
 def _value(values: Sequence[Any]) -> Any:

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from proxy.edge.loop_lag import LoopLag
-from proxy.edge.state import LogFigures, Reloads, State
+from proxy.edge.state import LogFigures, Reloads, State, UpstreamFigures
 from proxy.edge.tally import Histogram, OfRoute, Tally
 
 LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -64,6 +64,7 @@ class Metrics(Collector):
             "streamsafe_upstream_attempts", "Connections tried for requests.", routes, lambda route: route.attempts
         )
         yield from _spread(routes)
+        yield from _upstreams(self._state.upstreams)
         yield from self._open()
         yield from self._process()
 
@@ -119,6 +120,27 @@ def worker_counts(running: int, restarts: int) -> Iterator[Metric]:
     """The processes that serve; a proxy without a supervisor is one, which nobody starts again."""
     yield GaugeMetricFamily("streamsafe_workers", "Processes that serve.", running)
     yield CounterMetricFamily("streamsafe_worker_restarts", "Processes that ended and were started again.", restarts)
+
+
+def _upstreams(figures: UpstreamFigures) -> Iterator[Metric]:
+    """How those are that are looked after, and what that led to."""
+    up = GaugeMetricFamily(
+        "streamsafe_upstream_up",
+        "1 while it is used, 0 while it is left out or on trial.",
+        labels=["route", "upstream"],
+    )
+    ejections = CounterMetricFamily(
+        "streamsafe_upstream_ejections", "How often it was left out.", labels=["route", "upstream"]
+    )
+    for one in figures.seen():
+        up.add_metric([one.route, one.upstream], one.state == "up")
+        ejections.add_metric([one.route, one.upstream], figures.ejections[one.route, one.upstream])
+    retries = CounterMetricFamily(
+        "streamsafe_retries", "Requests that went on to another upstream.", labels=["route", "reason"]
+    )
+    for (route, reason), count in figures.retries.items():
+        retries.add_metric([route, reason], count)
+    yield from (up, ejections, retries)
 
 
 def _ended(routes: dict[str, OfRoute]) -> Iterator[Metric]:

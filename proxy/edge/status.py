@@ -2,10 +2,12 @@
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.core import redact
 from proxy.core.exchange import Exchange
+from proxy.core.group import Seen
 from proxy.edge.log_lines import timestamp
 from proxy.edge.state import LogFigures, Reloads, State
 from proxy.edge.tally import OfRoute, Tally
@@ -18,7 +20,7 @@ class Status:
     """Makes the document. `routes` are names of routes and their upstreams, in the order of the configuration."""
 
     def __init__(
-        self, routes: dict[str, str], tally: Tally, state: State, log: LogFigures | None, version: str
+        self, routes: Mapping[str, Sequence[str]], tally: Tally, state: State, log: LogFigures | None, version: str
     ) -> None:
         self.routes = routes
         self._tally = tally
@@ -30,6 +32,7 @@ class Status:
     async def document(self) -> dict[str, Any]:
         """What /status says. Times in seconds; nothing of it is secret but what paths tell."""
         now, exchanges = time.monotonic(), self._state.open()
+        seen = {(one.route, one.upstream): one for one in self._state.upstreams.seen()}
         log = self._log
         return {
             "version": self._version,
@@ -42,7 +45,8 @@ class Status:
             "connections": self._state.connections,
             "log": {"lines": log.lines, "dropped": log.lost_lines} if log else None,
             "routes": [
-                _route(name, upstream, self._tally.routes[name], exchanges) for name, upstream in self.routes.items()
+                _route(name, [seen.get((name, one), one) for one in upstreams], self._tally.routes[name], exchanges)
+                for name, upstreams in self.routes.items()
             ],
             "unrouted": sum(self._tally.routes[""].outcomes.values()) if "" in self._tally.routes else 0,
             "upstreams": [
@@ -67,20 +71,27 @@ def reloads(counted: Reloads) -> dict[str, Any]:
     }
 
 
-def _route(name: str, upstream: str, counted: OfRoute, exchanges: list[Exchange]) -> dict[str, Any]:
+def _route(name: str, upstreams: Sequence[Seen | str], counted: OfRoute, exchanges: list[Exchange]) -> dict[str, Any]:
     outcomes: dict[str, int] = {}
     for (outcome, _), count in counted.outcomes.items():
         outcomes[outcome] = outcomes.get(outcome, 0) + count
     own = [one for one in exchanges if one.route == name]
     return {
         "name": name,
-        "upstream": upstream,
+        "upstreams": [_upstream(one, own) for one in upstreams],
         "open_exchanges": len(own),
         "open_streams": sum(bool(one.stream) for one in own),
         "outcomes": outcomes,
         "bytes_in": counted.bytes_in,
         "bytes_out": counted.bytes_out,
     }
+
+
+def _upstream(upstream: Seen | str, exchanges: list[Exchange]) -> dict[str, Any]:
+    """One upstream of a route; one that nobody looks after is always used."""
+    if isinstance(upstream, Seen):
+        return {"name": upstream.upstream, "state": upstream.state, "open": upstream.open_exchanges}
+    return {"name": upstream, "state": "up", "open": sum(one.upstream == upstream for one in exchanges)}
 
 
 def _open(exchange: Exchange, now: float) -> dict[str, Any]:

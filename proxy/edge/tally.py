@@ -5,7 +5,7 @@ Every key is a name from the configuration or one of an enumeration of ours: not
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from proxy.core.exchange import Exchange
 
@@ -89,17 +89,18 @@ class OfUpstream:
 class Tally:
     """An observer that adds up. `routes` are the names of the routes and of their upstreams, which begin with zero."""
 
-    def __init__(self, routes: Mapping[str, str]) -> None:
+    def __init__(self, routes: Mapping[str, Sequence[str]]) -> None:
         self.routes: dict[str, OfRoute] = {}
         """By name; an exchange that reached no route is counted under the empty one."""
         self.upstreams: dict[str, OfUpstream] = {}
         self.know(routes)
 
-    def know(self, routes: Mapping[str, str]) -> None:
+    def know(self, routes: Mapping[str, Sequence[str]]) -> None:
         """These are the routes from now on. What was counted of others stays: a counter never goes back."""
-        for name, upstream in routes.items():
+        for name, upstreams in routes.items():
             self.routes.setdefault(name, OfRoute())
-            self.upstreams.setdefault(upstream, OfUpstream())
+            for upstream in upstreams:
+                self.upstreams.setdefault(upstream, OfUpstream())
 
     def ended(self, exchange: Exchange) -> None:
         """Adds an exchange."""

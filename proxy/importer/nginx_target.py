@@ -3,7 +3,6 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from proxy.config.available import NOT_YET
 from proxy.core.redact import target
 from proxy.importer import rewriting
 from proxy.importer.draft import Draft
@@ -85,16 +84,14 @@ def _upstream(draft: Draft, scheme: str, name: str, scope: "Scope", line: int | 
     for one in block["block"]:
         if one["directive"] == "server":
             servers += _server(draft, one, scheme)
-        elif one["directive"] in ("ip_hash", "hash", "least_conn", "random"):
+        elif one["directive"] == "least_conn":
+            draft.values["balance"] = "least_streams"
+        elif one["directive"] in ("ip_hash", "hash", "random"):
             text = f"{one['directive']} of upstream {name}: see `balance`"
             draft.note("left out", text, one["line"])
     if not servers:
         draft.note("left out", f"upstream {name} has no server that can be used", block["line"])
         return f"{scheme}://{name}"
-    if len(servers) > 1 and "routes[].upstream" in NOT_YET:
-        left = ", ".join(str(one["url"]) for one in servers[1:])
-        draft.note("left out", f"{left} of upstream {name}: a route has one upstream for now", block["line"])
-        servers = servers[:1]
     return servers[0]["url"] if len(servers) == 1 else servers
 
 

@@ -28,7 +28,7 @@ from proxy.net.tap import Tap, copying
 from proxy.net.tunnel import Tunnel
 from proxy.net.upload import Upload
 from proxy.net.upstream import Upstreams
-from proxy.net.upstream.call import Call
+from proxy.net.upstream.attempts import call_of
 from proxy.net.upstream.connection import Connection
 
 log = logging.getLogger("proxy")
@@ -170,7 +170,7 @@ class Handler:
         client.echoes_request_id = route.echoes_request_id
         clocks = Deadlines(route.timeouts, exchange.started)
         upload = Upload(forward, client.trace, client.body, clocks, exchange)
-        call = Call(self._upstreams.pool(route.upstream.origin), forward, upload, clocks, exchange, client.interim)
+        call = call_of(self._upstreams, forward, upload, clocks, exchange, client)
         life = Life(self._upstreams.sweeper, clocks, call)
         beat, early, taken = route.stream.heartbeat, None, False
         clocks.expire = call.fail
@@ -185,6 +185,7 @@ class Handler:
                 life.unwatch()
                 await self._tunnel(client, call.hand_over(), head, route, exchange)
                 return
+            forward = call.forward
             decided = answer(forward, head, connection.body)
             sink = early.follow(decided) if early is not None else None
             exchange.status, exchange.stream = decided.status, decided.stream or ""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from proxy.core.exchange import Exchange
 from proxy.net.deadlines import Deadlines, Sweeper, Watched
 from proxy.net.relay import Relay
+from proxy.net.upstream.attempts import Attempts
 from proxy.net.upstream.call import Call
 
 log = logging.getLogger("proxy")
@@ -21,7 +22,7 @@ class Life:
 
     __slots__ = ("_also", "_sweeper", "call", "clocks", "relay")
 
-    def __init__(self, sweeper: Sweeper, clocks: Deadlines, call: Call) -> None:
+    def __init__(self, sweeper: Sweeper, clocks: Deadlines, call: Call | Attempts) -> None:
         self._sweeper = sweeper
         self._also: Watched | None = None
         self.clocks = clocks

@@ -100,7 +100,7 @@ def _changing(request: Request, trace: Trace) -> list[int]:
 
 def _changed(known: Forward, fields: tuple[tuple[bytes, bytes], ...], changing: list[int]) -> Forward | None:
     """What is known, for other values of those fields; None where the length of the body has to be judged."""
-    route, request, lines, body, host, tunnel, told = known
+    route, request, lines, body, host, tunnel, told, ways = known
     others = list(request.fields)
     for at in changing:
         name, value = fields[at]
@@ -112,7 +112,7 @@ def _changed(known: Forward, fields: tuple[tuple[bytes, bytes], ...], changing: 
             body = counted
         others[at] = key, name, value
     again = tuple.__new__(RequestHead, (*request[:3], tuple(others), *request[4:]))
-    return tuple.__new__(Forward, (route, again, lines, body, host, tunnel, told))
+    return tuple.__new__(Forward, (route, again, lines, body, host, tunnel, told, ways))
 
 
 def _counted(length: bytes, limit: int | None) -> Body | None:

@@ -44,6 +44,11 @@ class Upload:
         self.asks_to_stream = self._seen is not None and accepts_events(forward.request)
         """Whether the request asks for a stream, in Accept or in its body; known only where heartbeats may be early."""
 
+    def aim(self, forward: Forward, trace: Trace) -> None:
+        """What is sent next goes to another upstream, with the head for that one."""
+        self._forward = forward
+        self._head = forward.head(trace)
+
     @property
     def replayable(self) -> bool:
         """Whether all of the body is at hand to be sent again."""

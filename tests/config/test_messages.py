@@ -280,7 +280,7 @@ routes:
   - path: /a
     upstream: nowhere
     api_key: ${UNSET}
-    balance: least_streams
+    balance: fewest
   - path: /a
     upstream: http://a
     timeouts: {idle: -1, conect: 3}

@@ -14,6 +14,7 @@ from proxy.core.errors import (
     LoopDetected,
     MethodRefused,
     MisdirectedRequest,
+    NoUpstream,
     OwnError,
     ProxyError,
     RequestRefused,
@@ -82,10 +83,12 @@ def test_the_body_says_whose_fault_it_is(error: ProxyError, status: int, side: s
     [
         (Draining(), b"Retry-After: 1"),
         (TooManyExchanges(), b"Retry-After: 1"),
+        (NoUpstream(), b"Retry-After: 1"),
+        (NoUpstream(12.2), b"Retry-After: 13"),
         (MethodRefused(), b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
         (Unauthorized(), b"WWW-Authenticate: Bearer"),
     ],
-    ids=["503", "503, too many", "405", "401"],
+    ids=["503", "503, too many", "503, none left", "503, none left for a while", "405", "401"],
 )
 def test_a_status_that_asks_for_a_field_has_it_and_no_other_does(error: ProxyError, line: bytes) -> None:
     """MUST for Allow and WWW-Authenticate, SHOULD for Retry-After. RFC 9110 sections 15.5.2, 15.5.6, 15.6.4; A18."""

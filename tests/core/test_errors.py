@@ -46,6 +46,7 @@ TABLE = {
     "FirstByteTimeout": ("upstream", 504, "connection_read_timeout", False),
     "UploadTimeout": ("upstream", 504, "connection_write_timeout", False),
     "TotalTimeout": ("upstream", 504, "http_response_timeout", False),
+    "NoUpstream": ("upstream", 503, "destination_unavailable", False),
     "OwnError": ("proxy", 500, "proxy_internal_error", False),
     "ConfigurationError": ("proxy", 500, "proxy_configuration_error", False),
     "LoopDetected": ("proxy", 502, "proxy_loop_detected", False),
@@ -85,9 +86,9 @@ def test_a_class_belongs_to_the_branch_of_its_side(error: type[ProxyError]) -> N
 
 @every_error
 def test_the_status_is_one_of_its_side(error: type[ProxyError]) -> None:
-    """MUST. RFC 9209 section 2.3; 502 of our own is the loop alone."""
+    """MUST. RFC 9209 section 2.3; 502 of our own is the loop alone, 503 of upstreams that none is left."""
     ranges = {"client": {*range(400, 500), 501, 505}, "upstream": {502, 504}, "proxy": {500, 503}}
-    assert error.status in ranges[error.side] or error is errors.LoopDetected
+    assert error.status in ranges[error.side] or error in (errors.LoopDetected, errors.NoUpstream)
 
 
 @every_error

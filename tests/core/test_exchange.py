@@ -36,6 +36,7 @@ OUTCOMES = {
     "ContentCodingBroken": "upstream_aborted",
     "UpgradeFailed": "upstream_aborted",
     "StreamRefused": "upstream_aborted",
+    "NoUpstream": "upstream_aborted",
     "TunnelIdle": "tunnel_closed",
 }
 

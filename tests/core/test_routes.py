@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.headers import FRAMING, REQUEST_DROPPED
-from proxy.core.routes import Credential, Match, Origin, Route, Tls, find, ordered
+from proxy.core.routes import Credential, Match, Origin, Route, Sharing, Tls, Upstream, find, ordered
 from proxy.core.tracing import NAMES
-from tests.core.samples import CREDENTIAL, KEY, route
+from tests.core.samples import CREDENTIAL, KEY, route, upstream
 
 
 @pytest.mark.parametrize(
@@ -208,3 +208,23 @@ def test_a_credential_does_not_show_its_secret() -> None:
     """MUST. O8: not in a representation, wherever one is printed."""
     assert KEY[2] not in repr(Credential(KEY)).encode()
     assert "injected" not in repr(route(credential=CREDENTIAL))
+
+
+def test_an_upstream_is_called_by_its_origin_unless_told_otherwise() -> None:
+    one = upstream("a.example")
+    assert (one.name, Upstream(one.origin, one.authority, name="second").name) == ("http://a.example:80", "second")
+
+
+def test_an_upstream_is_the_same_whatever_its_weight_and_name() -> None:
+    """What is known of it survives a reload that changes these."""
+    one = upstream("a.example")
+    assert one == Upstream(one.origin, one.authority, weight=7, name="second")
+
+
+def test_a_route_knows_all_of_its_upstreams() -> None:
+    one, two = upstream("a.example"), upstream("b.example")
+    assert route(upstream=one).upstreams == (one,)
+    several = route(upstream=one, sharing=Sharing((one, two)))
+    assert several.upstreams == (one, two)
+    assert [(way.upstream, way.sharing, way.ways) for way in several.ways] == [(one, None, ()), (two, None, ())]
+    assert route(upstream=one, sharing=Sharing((one,))).ways == ()

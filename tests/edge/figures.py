@@ -1,6 +1,7 @@
 """The metrics of a process in which nothing and everything has happened: their families, samples and label values."""
 
 import asyncio
+from collections import Counter
 from typing import Any, get_args
 
 from prometheus_client import Metric
@@ -8,9 +9,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.core.dialects import Usage
 from proxy.core.exchange import Exchange, Outcome
+from proxy.core.group import Seen
 from proxy.edge.metrics import Metrics
 from proxy.edge.state import Reloads
 from proxy.edge.tally import Tally
+
+
+class FixedUpstreams:
+    """Two upstreams, one of which is left out, and requests that went on to the other."""
+
+    def __init__(self) -> None:
+        self.ejections = Counter({("llm", "http://down:80"): 4})
+        self.retries = Counter({("llm", "connect"): 3, ("llm", "503"): 2})
+
+    def seen(self) -> list[Seen]:
+        return [Seen("llm", "http://up:80", "up", 1), Seen("llm", "http://down:80", "ejected", 0)]
 
 
 class Fixed:
@@ -22,6 +35,7 @@ class Fixed:
     observer_failures = 0
     reloads = Reloads()
     lines, lost_lines = 7, 2
+    upstreams = FixedUpstreams()
 
     def __init__(self, *exchanges: Exchange) -> None:
         self._open = list(exchanges)
@@ -59,7 +73,7 @@ def exchange(**changed: Any) -> Exchange:
 
 
 async def _page() -> str:
-    tally = Tally({"llm": "http://up:80"})
+    tally = Tally({"llm": ["http://up:80", "http://down:80"]})
     for outcome in get_args(Outcome):
         for status in (0, 101, 200, 302, 404, 502):
             tally.ended(exchange(outcome=outcome, status=status, code="x"))

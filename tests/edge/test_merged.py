@@ -106,3 +106,21 @@ def test_the_list_of_what_is_open_is_as_long_as_one_processs() -> None:
 def test_without_a_process_there_is_an_empty_account() -> None:
     assert merged.joined([]) == {"open": []}
     assert merged.page([], "")[0] == b""
+
+
+def test_an_upstream_is_up_only_where_every_process_uses_it() -> None:
+    def seen(up: bool) -> list[Family]:
+        family = GaugeMetricFamily("streamsafe_upstream_up", "Up.", labels=["route", "upstream"])
+        family.add_metric(["a", "http://u"], up)
+        return merged.plain([family])
+
+    assert values(merged.summed([seen(True), seen(False)]))["streamsafe_upstream_up", "a", "http://u"] == 0
+    assert values(merged.summed([seen(True), seen(True)]))["streamsafe_upstream_up", "a", "http://u"] == 1
+
+
+def test_of_several_views_of_an_upstream_the_worst_is_told_and_what_is_open_added() -> None:
+    def seen(state: str, open_now: int) -> dict[str, Any]:
+        return {"routes": [{"name": "a", "upstreams": [{"name": "http://u", "state": state, "open": open_now}]}]}
+
+    (route,) = merged.joined([seen("up", 2), seen("unhealthy", 1), seen("ejected", 0)])["routes"]
+    assert route["upstreams"] == [{"name": "http://u", "state": "unhealthy", "open": 3}]

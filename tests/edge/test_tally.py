@@ -27,14 +27,17 @@ def test_a_bucket_holds_what_is_at_most_its_bound(values: list[float]) -> None:
 
 
 def test_routes_and_upstreams_begin_with_zero() -> None:
-    tally = Tally({"a": "http://u", "b": "http://u"})
+    tally = Tally({"a": ["http://u", "http://v"], "b": ["http://u"]})
     assert list(tally.routes) == ["a", "b"]
-    assert (tally.upstreams["http://u"].ended, tally.upstreams["http://u"].failed) == (0, 0)
+    assert [(name, one.ended, one.failed) for name, one in tally.upstreams.items()] == [
+        ("http://u", 0, 0),
+        ("http://v", 0, 0),
+    ]
     assert tally.routes["a"].duration.buckets()[-1] == ("+Inf", 0)
 
 
 def test_an_exchange_is_counted_where_it_belongs() -> None:
-    tally = Tally({"llm": "http://up:80"})
+    tally = Tally({"llm": ["http://up:80"]})
     tally.ended(exchange())
     tally.ended(exchange(outcome="upstream_timeout", code="connection_read_timeout", attempts=2))
     tally.ended(exchange(outcome="client_closed", status=499, first_byte_at=None, stream=""))
@@ -51,7 +54,7 @@ def test_an_exchange_is_counted_where_it_belongs() -> None:
 
 
 def test_what_a_stream_told_is_added_up() -> None:
-    tally = Tally({"llm": "http://up:80"})
+    tally = Tally({"llm": ["http://up:80"]})
     tally.ended(exchange())
     tally.ended(exchange(verdict="truncated", usage=None, first_token_at=None, events=3, heartbeats=0))
     tally.ended(exchange(dialect="", verdict=None))
@@ -64,7 +67,7 @@ def test_what_a_stream_told_is_added_up() -> None:
 
 
 def test_what_reached_no_route_is_counted_under_no_name() -> None:
-    tally = Tally({"llm": "http://up:80"})
+    tally = Tally({"llm": ["http://up:80"]})
     tally.ended(exchange(route="", upstream="", status=404, outcome="refused"))
     assert dict(tally.routes[""].outcomes) == {("refused", "4xx"): 1}
     assert tally.upstreams["http://up:80"].ended == 0

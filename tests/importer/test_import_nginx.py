@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import available
-
 from .carried import Carried, carried
 
 
@@ -126,14 +124,12 @@ def test_an_upstream_block_gives_its_servers_as_far_as_they_may_be_written(tmp_p
     made = nginx(tmp_path, "location / { proxy_pass http://back; }", http=UPSTREAM)
     assert made.goes_to("/x") == "http://127.0.0.1:9001/x"
     assert made.says("not carried over", "127.0.0.1:9003 backup")
-    if "routes[].upstream" in available.NOT_YET:
-        assert made.says("not carried over", "http://127.0.0.1:9002", "one upstream for now")
-    else:
-        (route,) = made.config.routes
-        assert [(str(one.url), one.weight) for one in route.upstream] == [
-            ("http://127.0.0.1:9001", 3),
-            ("http://127.0.0.1:9002", 1),
-        ]
+    (route,) = made.config.routes
+    assert route.balance == "least_streams"
+    assert [(str(one.url), one.weight) for one in route.upstream] == [
+        ("http://127.0.0.1:9001", 3),
+        ("http://127.0.0.1:9002", 1),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,14 @@ def deaf_port() -> Iterator[int]:
 
 
 @pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port that refuses every connection, and that nobody else gets meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Measured:
     """Keeps a figure, in seconds, for the report: where a rule gives one and a test has to allow for a busy machine."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -114,6 +114,29 @@ def settings_of(
     """Settings with these routes, on a free port unless they say otherwise; `proxy` are fields of the core's Proxy."""
     decides = Proxy(INSTANCE, routes.ordered(served), **proxy)
     return Settings(tuple(Site(where, decides) for where in listen), **changed)
+
+
+def shared(*ports: int, weights: Sequence[int] = (), **overrides: Any) -> routes.Route:
+    """A route of everything to several ports of this machine.
+
+    `balance`, `hash_by`, `health` and `retry` are those of Sharing, the last two as dictionaries over the defaults; the
+    rest is as for `route`.
+    """
+    sharing = {name: overrides.pop(name) for name in ("balance", "hash_by") if name in overrides}
+    health, retry = overrides.pop("health", {}), overrides.pop("retry", {})
+    base = route(ports[0], **overrides)
+    upstreams = tuple(
+        replace(
+            base.upstream,
+            origin=replace(base.upstream.origin, port=port),
+            authority=b"%b:%d" % (base.upstream.origin.host.encode(), port),
+            weight=weight,
+            name="",
+        )
+        for port, weight in zip(ports, weights or [1] * len(ports), strict=True)
+    )
+    policies = {"health": routes.HealthPolicy(**health), "retry": routes.RetryPolicy(**retry)}
+    return replace(base, upstream=upstreams[0], sharing=routes.Sharing(upstreams, **sharing, **policies))
 
 
 async def start(*served: routes.Route, settings: dict[str, Any], proxy: dict[str, Any]) -> Proxied:

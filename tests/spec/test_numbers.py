@@ -31,7 +31,8 @@ SECTIONS = {
 ELSEWHERE = {
     "dialects, whole events and heartbeats": {"S20", "S21", "S22", "S24", "S25", "A11", "A12", "D6", "D7", "D8"},
     "request identity and tracing": {"F12", "F14", "F15"},
-    "several upstreams": {"K5", "K6", "R7", "R8", "R10", "R11", "R12", "R13"},
+    "logins and limits of connections": {"K5", "K6"},
+    "streams that may begin twice": {"R13"},
     "operation": {f"O{number}" for number in range(1, 15)},
     "slow and hostile clients in numbers": {"Z4", "Z6", "Z7", "Z8"},
 }

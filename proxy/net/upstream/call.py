@@ -18,7 +18,7 @@ from proxy.net.upstream.pool import Pool
 class Call:
     """A request under way. `open` once, then `close`, always."""
 
-    __slots__ = ("_clocks", "_exchange", "_forward", "_on_interim", "_pool", "_told_interim", "_upload", "connection")
+    __slots__ = ("_clocks", "_exchange", "_on_interim", "_pool", "_told_interim", "_upload", "connection", "forward")
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Call:
         on_interim: Callable[[ResponseHead], None],
     ) -> None:
         self._pool = pool
-        self._forward = forward
+        self.forward = forward
         self._upload = upload
         self._clocks = clocks
         self._exchange = exchange
@@ -47,16 +47,16 @@ class Call:
         connection = self._pool.take()
         self._exchange.attempts += 1
         if connection is not None:
-            if self._forward.request.method not in IDEMPOTENT:
+            if self.forward.request.method not in IDEMPOTENT:
                 connection.watch_acknowledgements()
             try:
                 head = await self._send(connection)
             except ProxyError as error:
-                method, replayable = self._forward.request.method, self._upload.replayable
+                method, replayable = self.forward.request.method, self._upload.replayable
                 if not may_repeat(error, method, replayable, self._told_interim, connection.unread):
                     raise
                 connection.close()
-                connection = None
+                connection = self.connection = None
                 self._exchange.attempts += 1
         if connection is None:
             connection = await self._dial()
@@ -66,7 +66,7 @@ class Call:
 
     async def _dial(self) -> Connection:
         """A new connection, within `timeouts.connect` and what is left of `timeouts.total`."""
-        timeouts = self._forward.route.timeouts
+        timeouts = self.forward.route.timeouts
         left = None if timeouts.total is None else self._exchange.started + timeouts.total - time.monotonic()
         if left is None or (timeouts.connect is not None and timeouts.connect <= left):
             return await self._pool.dial(timeouts.connect)
@@ -83,7 +83,7 @@ class Call:
     def _send(self, connection: Connection) -> asyncio.Future[ResponseHead]:
         """Sends head and body, or begins to; the answer's head is to be awaited."""
         self.connection = connection
-        forward = self._forward
+        forward = self.forward
         limit = forward.route.limits.response_head
         connection.begin(forward.request.method, limit, self._interim, forward.tunnel)
         self._upload.send(connection)

@@ -60,7 +60,7 @@ class Pool:
         if self._retired or not connection.reusable or idle_s <= 0 or now - connection.born > MAX_AGE_S:
             connection.close()
             return
-        connection.rest(now + idle_s, self._lost)
+        connection.rest(min(now + idle_s, connection.born + MAX_AGE_S), self._lost)
         self._idle.append(connection)
         self._sweeper.add(self)
 
