@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test e2e check format fuzz bench bench-workers docs clean
+.PHONY: demo test e2e check format fuzz bench bench-quick bench-counts docs clean
 
 demo: $(READY)  ## the proxy, a fake LLM behind it and a page that shows it stream
 	$(BIN)/streamsafe demo
@@ -31,19 +31,23 @@ format: $(READY)
 fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECONDS; a finding prints how to play it again
 	STREAMSAFE_FUZZ_SECONDS=$${STREAMSAFE_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz --timeout 0 -s -q
 
-bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench.stages
+bench: $(READY)  ## what it costs, beside nginx and others; writes docs/performance.md, in about twelve minutes
+	sh tests/bench/setup
+	$(BIN)/python -m tests.bench --docs
 
-bench-workers: $(READY)  ## what a second worker brings
-	$(BIN)/python -m tests.bench.workers
+bench-quick: $(READY)  ## the main figures once, in less than two minutes; writes nothing
+	sh tests/bench/setup
+	$(BIN)/python -m tests.bench --quick
+
+bench-counts: $(READY)  ## Python and system calls per event and per request, which `make test` holds to bounds
+	$(BIN)/python -m tests.cost
 
 docs: $(READY)  ## what is generated from the configuration's model
 	$(BIN)/python -m proxy.config.reference docs > docs/configuration.md
 	$(BIN)/python -m proxy.config.reference example > config.example.yaml
 
 clean:
-	rm -rf $(VENV) tests/e2e/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/e2e/node/node_modules tests/bench/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Debian ships Python without venv's parts; root may add them, others are told.
 $(READY): pyproject.toml
