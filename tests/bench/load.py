@@ -9,8 +9,10 @@ import array
 import asyncio
 import json
 import re
+import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +45,6 @@ class Held:
     waits: bool = False
     opening_s: float = OPENING_LIMIT_S
 
-    @property
-    def local(self) -> tuple[str, int] | None:
-        return (self.source, 0) if self.source else None
-
 
 class Board:
     """What all streams of a run have in common."""
@@ -74,6 +72,10 @@ class Board:
         self.ends_missing -= 1
         if not self.ends_missing and not self.ended.done():
             self.ended.set_result(None)
+
+
+# Linux chooses the port when it connects: one that was chosen by `bind` is lost to every other connection.
+BIND_ADDRESS_NO_PORT = 24
 
 
 class Stream(asyncio.Protocol):
@@ -136,12 +138,30 @@ class Stream(asyncio.Protocol):
         self.transport.close()
 
 
+async def connected(make: Callable[[], asyncio.Protocol], port: int, source: str) -> None:
+    """A connection of that protocol to a loopback port; from the address `source`, where there is one."""
+    loop = asyncio.get_running_loop()
+    if not source:
+        await loop.create_connection(make, "127.0.0.1", port)
+        return
+    opened = socket.socket()
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+        opened.bind((source, 0))
+        await loop.sock_connect(opened, ("127.0.0.1", port))
+    except BaseException:
+        opened.close()
+        raise
+    await loop.create_connection(make, sock=opened)
+
+
 async def streams(
     port: int, origin: int, pids: list[int], count: int, events: int, hz: float, held: Held | None = None
 ) -> dict[str, Any]:
     """Opens `count` streams, starts them together, and takes the account of `pids` while all of them run."""
     held = held or Held()
-    loop, board = asyncio.get_running_loop(), Board(events, count)
+    board = Board(events, count)
     before_kib = account.rss_kib(pids)
     group = f"{port}-{time.monotonic_ns()}"
     head = (
@@ -153,10 +173,7 @@ async def streams(
         async with asyncio.timeout(held.opening_s):
             for first in range(0, count, AT_ONCE):
                 several = range(first, min(first + AT_ONCE, count))
-                opening = (
-                    loop.create_connection(lambda: Stream(board, request), "127.0.0.1", port, local_addr=held.local)
-                    for _ in several
-                )
+                opening = (connected(lambda: Stream(board, request), port, held.source) for _ in several)
                 await asyncio.gather(*opening)
             await board.opened
     except TimeoutError:
