@@ -1,4 +1,4 @@
-"""What a copy costs the relay, with room for a busy machine; `python -m tests.bench.inspector` measures the whole."""
+"""What a copy costs the relay, with room for a busy machine; `tests.bench --only observers` measures the whole."""
 
 import time
 from collections.abc import Callable
