@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test e2e check format fuzz bench bench-workers image-test soak docs picture clean
+.PHONY: help demo test e2e check format fuzz bench bench-quick bench-counts image-test soak docs picture clean
 
 help:  ## what can be made; the default
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,13 +34,16 @@ format: $(READY)  ## what `make check` can mend by itself
 fuzz: $(READY)  ## random conversations for ten minutes, or STREAMSAFE_FUZZ_SECONDS; a finding prints how to play it again
 	STREAMSAFE_FUZZ_SECONDS=$${STREAMSAFE_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz --timeout 0 -s -q
 
-bench: $(READY)  ## CPU per event and requests per second, beside nginx where it is installed; what stages and the inspector cost
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench.stages
-	$(BIN)/python -m tests.bench.inspector --rounds 3
+bench: $(READY)  ## what it costs, beside nginx and others; writes docs/performance.md, in about twelve minutes
+	sh tests/bench/setup
+	$(BIN)/python -m tests.bench --docs
 
-bench-workers: $(READY)  ## what a second worker brings
-	$(BIN)/python -m tests.bench.workers
+bench-quick: $(READY)  ## the main figures once, in less than two minutes; writes nothing
+	sh tests/bench/setup
+	$(BIN)/python -m tests.bench --quick
+
+bench-counts: $(READY)  ## Python and system calls per event and per request, which `make test` holds to bounds
+	$(BIN)/python -m tests.cost
 
 soak: $(READY)  ## thousands of streams, resets, reloads and killed workers for ten minutes, or STREAMSAFE_SOAK_SECONDS
 	$(BIN)/python -m tests.soak
@@ -57,7 +60,7 @@ picture: $(READY)  ## the README's picture of the inspector, made by Chromium
 	$(BIN)/python -m tests.edge.inspector_picture docs/images/inspector.png
 
 clean:  ## all that was made here, .venv too
-	rm -rf $(VENV) tests/e2e/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/e2e/node/node_modules tests/bench/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Debian ships Python without venv's parts; root may add them, others are told.
 $(READY): pyproject.toml

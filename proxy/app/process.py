@@ -6,6 +6,14 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Iterable
+
+# The client's connection and the upstream's; and what listens, the log, the loop, kept connections.
+FILES_PER_EXCHANGE, FILES_BESIDE = 2, 100
+# What a proxy should bear at once of which nobody has said how much that is.
+USUAL_EXCHANGES = 1000
+# Soft limits to try where the hard one is none: the second is what macOS always allows.
+_WHERE_UNLIMITED = (65_536, 10_240)
 
 
 def loop_factory() -> asyncio.AbstractEventLoop:
@@ -36,8 +44,29 @@ def open_standard_streams() -> None:
 
 
 def raise_file_limit() -> None:
-    """Two files an exchange: the soft limit is for programs that use select()."""
+    """Raises the soft limit as far as it goes: it is for programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    for wanted in (hard, *_WHERE_UNLIMITED):
+        if soft == resource.RLIM_INFINITY or (wanted != resource.RLIM_INFINITY and wanted <= soft):
+            return
         with contextlib.suppress(ValueError, OSError):  # macOS calls the hard limit unlimited and then refuses it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
+
+
+def few_files(concurrent: Iterable[int | None]) -> str:
+    """What to say where this process may open too few files for what the routes allow at once; empty if it may not.
+
+    `concurrent` are the routes' `limits.concurrent`; all that have none count as `USUAL_EXCHANGES` together.
+    """
+    limits = list(concurrent)
+    wanted = sum(limit for limit in limits if limit is not None) + (USUAL_EXCHANGES if None in limits else 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = soft if hard == resource.RLIM_INFINITY else hard
+    held = max(0, files - FILES_BESIDE) // FILES_PER_EXCHANGE
+    if files == resource.RLIM_INFINITY or held >= wanted:
+        return ""
+    return (
+        f"open files: this process may have {files}, enough for {held} exchanges at once and not for {wanted}; "
+        f"raise the limit to {wanted * FILES_PER_EXCHANGE + FILES_BESIDE} (ulimit -n, LimitNOFILE, --ulimit nofile)"
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from proxy import __version__
 from proxy.app.certificates import ServerTls, server_context, upstream_contexts
 from proxy.app.errors import CannotListen, LaxParser
 from proxy.app.listener import Listener
+from proxy.app.process import few_files
 from proxy.config.compile import Admin as AdminSettings
 from proxy.config.compile import Inspector, Settings
 from proxy.core.exchange import Exchange, Observer
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # imported where they are made: without an admin listener nob
     from proxy.edge.inspector.telling import Telling
     from proxy.edge.metrics import Metrics
     from proxy.edge.status import Status
+
+logger = logging.getLogger("proxy")
 
 # How long what was aborted at the end of a drain may take to be gone.
 ABORT_S = 5.0
@@ -93,6 +97,7 @@ class Running:
 
         Errors: CannotListen, LaxParser, UnusableTlsFile.
         """
+        warn_of_few_files(settings)
         running = await cls.start_worker(settings, observers, log)
         if settings.admin is not None:
             await running._start_admin(settings.admin)
@@ -328,6 +333,12 @@ def stays(before: Sequence[object], after: Sequence[object]) -> list[int | None]
             del left[at]
         found.append(at)
     return found
+
+
+def warn_of_few_files(settings: Settings) -> None:
+    """Tells in the log where the limit of open files is below what the routes allow."""
+    if told := few_files(route.limits.concurrent for route in settings.sites[0].proxy.routes):
+        logger.warning("%s", told)
 
 
 def _upstream_names(settings: Settings) -> dict[str, list[str]]:

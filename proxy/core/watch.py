@@ -241,7 +241,7 @@ class Watch:
     def _see_batch(self, text: bytes, separator: bytes) -> None:
         frames = text.split(separator)
         known = self._skeleton
-        if known is not None and all(known.fits(frame + separator) for frame in frames):
+        if known is not None and all(map(known.fits, [frame + separator for frame in frames])):
             self.events += len(frames)
             return
         if separator == b"\n":

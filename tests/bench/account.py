@@ -36,6 +36,16 @@ def cpu_s(pids: list[int]) -> float:
     return sum(_clock_s(words[0]) for words in _ps("time=", pids))
 
 
+def core_s(core: int) -> float | None:
+    """Seconds that a core has been busy with anything, 10 ms at best; None where nobody tells."""
+    with contextlib.suppress(OSError):
+        for line in (PROC / "stat").read_text().splitlines():
+            if line.startswith(f"cpu{core} "):
+                user, nice, system, _idle, _waiting, *interrupts = (int(word) for word in line.split()[1:8])
+                return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
 def rss_kib(pids: list[int]) -> int:
     """Resident memory; pages that processes share count once for each. Errors: OSError, where one has ended."""
     if not HAS_PROC:

@@ -9,22 +9,41 @@ import array
 import asyncio
 import json
 import re
+import socket
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httptools
 
 from . import account, single, tunnel
 from .loop import run
-from .origin import DONE, EVENT_TAIL, JSON
+from .origin import DONE, EVENT_TAIL, JSON, OPEN
 
 EVENT_FORM = re.compile(rb'data: \{"n":(\d+),"at":(\d+)' + re.escape(EVENT_TAIL))
 END = DONE.removesuffix(b"\n\n")
+BEGINNING = OPEN.removesuffix(b"\n\n")
 QUESTION = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
 OPENING_LIMIT_S = 30
+FIRST_ANSWERS_LIMIT_S = 10  # for those that take their time with the first requests of all
 AT_ONCE = 50  # connections being opened; more would only fill a backlog
 SETTLE_S = 0.5  # after the start of the events, before what is counted
+
+
+@dataclass(frozen=True)
+class Held:
+    """How several loads of one run get out of each other's way.
+
+    `prefix` is put before the path. Connections leave from the address `source`: each has 28,000 ports towards one
+    address. `waits`: says `opened` when all streams are open, and starts them when it is told a line.
+    """
+
+    prefix: str = ""
+    source: str = ""
+    waits: bool = False
+    opening_s: float = OPENING_LIMIT_S
 
 
 class Board:
@@ -43,7 +62,7 @@ class Board:
         return len(self.latencies_ns)
 
     def head_came(self) -> None:
-        """One more stream has its head."""
+        """One more stream is open: its head and its first bytes are there, or it has failed."""
         self.heads_missing -= 1
         if not self.heads_missing:
             self.opened.set_result(None)
@@ -55,6 +74,10 @@ class Board:
             self.ended.set_result(None)
 
 
+# Linux chooses the port when it connects: one that was chosen by `bind` is lost to every other connection.
+BIND_ADDRESS_NO_PORT = 24
+
+
 class Stream(asyncio.Protocol):
     """One event stream: every event has to come, whole and in order, then [DONE], then the end of the body."""
 
@@ -62,7 +85,7 @@ class Stream(asyncio.Protocol):
         self.board, self.request = board, request
         self.parser = httptools.HttpResponseParser(self)
         self.seen, self.rest = 0, b""
-        self.done = self.over = self.has_head = False
+        self.done = self.over = self.opened = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -76,10 +99,8 @@ class Stream(asyncio.Protocol):
             self.end(f"not HTTP: {error}")
 
     def on_headers_complete(self) -> None:
-        self.has_head = True
         if (status := self.parser.get_status_code()) != 200:
             self.end(f"answered with {status}")
-        self.board.head_came()
 
     def on_body(self, body: bytes) -> None:
         *events, self.rest = (self.rest + body).split(b"\n\n")
@@ -88,6 +109,9 @@ class Stream(asyncio.Protocol):
             if match and int(match[1]) == self.seen:
                 self.seen += 1
                 self.board.latencies_ns.append(self.now_ns - int(match[2]))
+            elif event == BEGINNING and not self.opened:
+                self.opened = True
+                self.board.head_came()
             elif event == END and self.seen == self.board.wanted:
                 self.done = True
             else:
@@ -107,39 +131,65 @@ class Stream(asyncio.Protocol):
         self.over = True
         if fault:
             self.board.faults.append(fault)
-        if not self.has_head:
-            self.has_head = True
+        if not self.opened:
+            self.opened = True
             self.board.head_came()
         self.board.stream_ended()
         self.transport.close()
 
 
-async def streams(port: int, origin: int, pids: list[int], count: int, events: int, hz: float) -> dict[str, Any]:
+async def connected(make: Callable[[], asyncio.Protocol], port: int, source: str) -> None:
+    """A connection of that protocol to a loopback port; from the address `source`, where there is one."""
+    loop = asyncio.get_running_loop()
+    if not source:
+        await loop.create_connection(make, "127.0.0.1", port)
+        return
+    opened = socket.socket()
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+        opened.bind((source, 0))
+        await loop.sock_connect(opened, ("127.0.0.1", port))
+    except BaseException:
+        opened.close()
+        raise
+    await loop.create_connection(make, sock=opened)
+
+
+async def streams(
+    port: int, origin: int, pids: list[int], count: int, events: int, hz: float, held: Held | None = None
+) -> dict[str, Any]:
     """Opens `count` streams, starts them together, and takes the account of `pids` while all of them run."""
-    loop, board = asyncio.get_running_loop(), Board(events, count)
+    held = held or Held()
+    board = Board(events, count)
     before_kib = account.rss_kib(pids)
     group = f"{port}-{time.monotonic_ns()}"
     head = (
-        f"POST /events?group={group}&n={events}&hz={hz:g} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"POST {held.prefix}/events?group={group}&n={events}&hz={hz:g} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {len(QUESTION)}\r\n\r\n"
     )
     request = head.encode() + QUESTION
     try:
-        async with asyncio.timeout(OPENING_LIMIT_S):
+        async with asyncio.timeout(held.opening_s):
             for first in range(0, count, AT_ONCE):
                 several = range(first, min(first + AT_ONCE, count))
-                opening = (loop.create_connection(lambda: Stream(board, request), "127.0.0.1", port) for _ in several)
+                opening = (connected(lambda: Stream(board, request), port, held.source) for _ in several)
                 await asyncio.gather(*opening)
             await board.opened
     except TimeoutError:
-        return {"faults": [f"{board.heads_missing} of {count} heads had not come after {OPENING_LIMIT_S} s"]}
+        return {"faults": [f"{board.heads_missing} of {count} heads had not come after {held.opening_s:g} s"]}
+    if held.waits:
+        print("opened", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
     started = await asyncio.to_thread(single.ask, origin, f"/go?group={group}")
     if started["streams"] != count:
         board.faults.append(f"the origin has {started['streams']} of {count} streams")
     await asyncio.sleep(SETTLE_S)
     cpu_s, counted, at = account.cpu_s(pids), board.events, time.monotonic()
-    await asyncio.sleep(events / hz - 1.5 * SETTLE_S)
-    cpu_s, counted, elapsed_s = account.cpu_s(pids) - cpu_s, board.events - counted, time.monotonic() - at
+    await asyncio.sleep(window_s(events, hz))
+    cpu_s, elapsed_s = account.cpu_s(pids) - cpu_s, time.monotonic() - at
+    latencies_ns = board.latencies_ns[counted:]
+    counted = len(latencies_ns)
     grown_kib = account.rss_kib(pids) - before_kib
     _, late = await asyncio.wait([board.ended], timeout=30 + events / hz)
     if late:
@@ -147,11 +197,17 @@ async def streams(port: int, origin: int, pids: list[int], count: int, events: i
     return {
         "faults": told(board.faults, count),
         "events_lost": count * events - board.events,
-        "events_per_s": round(counted / elapsed_s),
+        "events_counted": counted,
+        "events_per_s": counted / elapsed_s,
         "cpu_us_per_event": cpu_s / max(1, counted) * 1e6,
         "kib_per_stream": grown_kib / count,
-        **percentiles(board.latencies_ns),
+        **percentiles(latencies_ns),
     }
+
+
+def window_s(events: int, hz: float) -> float:
+    """How long to count: until just before the first stream ends, so that no end is in the account."""
+    return max(SETTLE_S, (events - 1) / hz - 1.2 * SETTLE_S)
 
 
 def told(faults: list[str], count: int) -> list[str]:
@@ -177,6 +233,7 @@ class Caller(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.answers, self.faults, self.body = 0, 0, b""
         self.stopping = False
+        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -194,6 +251,8 @@ class Caller(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self.answers += 1
+        if not self.first.done():
+            self.first.set_result(None)
         self.faults += self.parser.get_status_code() != 200 or self.body != JSON
         self.body = b""
         if self.stopping:
@@ -210,6 +269,7 @@ async def requests(port: int, connections: int, seconds: float) -> dict[str, Any
     loop, started = asyncio.get_running_loop(), time.monotonic()
     opening = (loop.create_connection(lambda: Caller(port), "127.0.0.1", port) for _ in range(connections))
     callers = [caller for _, caller in await asyncio.gather(*opening)]
+    await asyncio.wait([caller.first for caller in callers], timeout=FIRST_ANSWERS_LIMIT_S)
     await asyncio.sleep(seconds)
     count, elapsed_s = sum(caller.answers for caller in callers), time.monotonic() - started
     for caller in callers:
@@ -235,9 +295,12 @@ def measured(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The result of one kind of load."""
     match kind:
         case "streams":
-            return run(streams(**arguments))
+            held = arguments.pop("held", None)
+            return run(streams(**arguments, held=Held(**held) if held else None))
         case "requests":
             return run(requests(**arguments))
+        case "first":
+            return single.first_byte(**arguments)
         case "download":
             return single.download(**arguments)
         case "echo":

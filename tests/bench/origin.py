@@ -3,8 +3,9 @@
 Started as `python -m tests.bench.origin`; prints its port and lives until its standard input closes.
 
     /json                        a small JSON answer with a Content-Length
-    /events?group=G&n=N&hz=H     the head of an event stream, then silence until
+    /events?group=G&n=N&hz=H     the head of an event stream and a comment, then silence until
     /go?group=G                  starts the streams of the group together: N events each at H events/s, then [DONE]
+    /first                       a stream of one event, at once
     /quiet?key=K                 a stream that sends one event and then nothing
     /closed?key=K                answers when the connection of that stream is gone: {"at_ns": monotonic nanoseconds}
     /big?mib=N&key=K             N MiB of octets, chunked, as fast as they are taken
@@ -33,6 +34,7 @@ EVENT_TAIL = (
     b'"choices":[{"index":0,"delta":{"content":" hello"},"finish_reason":null}]}'
 )
 EVENT = b'data: {"n":%d,"at":%d' + EVENT_TAIL + b"\n\n"
+OPEN = b": open\n\n"
 DONE = b"data: [DONE]\n\n"
 LAST_CHUNK = b"0\r\n\r\n"
 STREAM_HEAD = (
@@ -128,6 +130,9 @@ class Connection(asyncio.Protocol):
         if self.target == b"/json":
             self.transport.write(JSON_ANSWER)
             return
+        if self.target == b"/first":
+            self.transport.write(STREAM_HEAD + chunk(EVENT % (0, time.monotonic_ns())) + chunk(DONE) + LAST_CHUNK)
+            return
         if self.target == b"/echo":
             return  # the parser says what is behind the head
         path, _, query = self.target.decode("latin-1").partition("?")
@@ -140,7 +145,7 @@ class Connection(asyncio.Protocol):
             case "/events":
                 self.wanted, self.period_s = int(asked["n"]), 1 / float(asked["hz"])
                 register.groups.setdefault(asked["group"], []).append(self)
-                self.transport.write(STREAM_HEAD)
+                self.transport.write(STREAM_HEAD + chunk(OPEN))
             case "/go":
                 self.tell(streams=register.start(asked["group"]))
             case "/quiet":

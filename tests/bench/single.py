@@ -1,4 +1,4 @@
-"""One connection at a time, on blocking sockets: a download, a client that stops reading, a client that leaves."""
+"""One connection at a time, on blocking sockets: a first byte, a download, a client that stops reading or leaves."""
 
 import json
 import socket
@@ -72,6 +72,32 @@ def download(port: int, pids: list[int], mib: int) -> dict[str, Any]:
         "faults": answer.faults(mib * 2**20),
         "mb_per_s": answer.body_bytes / 1e6 / elapsed_s,
         "cpu_us_per_mib": cpu_s * 1e6 / mib,
+    }
+
+
+def first_byte(port: int, times: int) -> dict[str, Any]:
+    """Short streams one after the other on one kept connection: microseconds from the request to the first event."""
+    request = f"GET /first HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n\r\n".encode()
+    waits_us, faults = [], 0
+    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(times):
+            asked, told, at_ns = time.monotonic_ns(), b"", 0
+            client.sendall(request)
+            while not told.endswith(b"0\r\n\r\n"):
+                data = client.recv(READ_BYTES)
+                if not data:
+                    return {"faults": [f"cut in answer {len(waits_us) + 1} of {times}"]}
+                told += data
+                if not at_ns and b"\ndata: " in told:
+                    at_ns = time.monotonic_ns()
+            faults += not at_ns or not told.startswith(b"HTTP/1.1 200")
+            waits_us.append((at_ns - asked) / 1e3)
+    waits_us.sort()
+    return {
+        "faults": [f"{faults} of {times} answers were not a stream"] if faults else [],
+        "first_p50_us": waits_us[times // 2],
+        "first_p99_us": waits_us[times * 99 // 100],
     }
 
 

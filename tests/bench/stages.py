@@ -1,4 +1,4 @@
-"""What reading a stream and each stage cost per event, beside writing it on: `python -m tests.bench.stages`.
+"""What reading a stream and each stage cost per event, beside writing it on: `python -m tests.bench --only stages`.
 
 CPU microseconds per event of a chat completion, each event in a read of its own, the best of five rounds: these are
 pure functions, so that nothing but this process's own work counts. What is compressed comes as from a server that
@@ -16,7 +16,9 @@ from proxy.core.stages.decode import Decode
 from proxy.core.stages.events import Whole
 from proxy.core.watch import Watch
 
+from .beside import Bench
 from .origin import DONE, EVENT, EVENT_TAIL
+from .report.table import Section, Table, number
 
 EVENTS = 20_000
 ROUNDS = 5
@@ -55,24 +57,26 @@ CASES: dict[str, tuple[Callable[[], list[bytes]], Callable[[], Take]]] = {
 }
 
 
-def cost_us(reads: list[bytes], make: Callable[[], Take]) -> float:
-    """CPU microseconds per event, the best round."""
-    rounds = []
-    for _ in range(ROUNDS):
+def cost_us(reads: list[bytes], make: Callable[[], Take], rounds: int) -> list[float]:
+    """CPU microseconds per event, round by round."""
+    found = []
+    for _ in range(rounds):
         take = make()
         started = time.process_time()
         for data in reads:
             take(data)
-        rounds.append(time.process_time() - started)
-    return min(rounds) * 1e6 / len(reads)
+        found.append((time.process_time() - started) * 1e6 / len(reads))
+    return found
 
 
-def main() -> None:
-    """Prints the table."""
-    print("CPU per event, us")
-    for name, (reads, make) in CASES.items():
-        print(f"  {name:34}{cost_us(reads(), make):6.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def section(bench: Bench) -> Section:
+    """All cases, one after the other."""
+    rounds = bench.times(ROUNDS)
+    found = {name: cost_us(reads(), make, rounds) for name, (reads, make) in CASES.items()}
+    table = Table(
+        "What a stage costs an event, beside writing it on",
+        ("CPU per event, us",),
+        tuple((name, number(min(values), 2)) for name, values in found.items()),
+        "The best round of this process alone; only what a route asks for is in the path.",
+    )
+    return Section("stages", table, {"rounds": found})

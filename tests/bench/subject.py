@@ -16,13 +16,14 @@ from typing import Any
 from . import account
 
 ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 20
+START_LIMIT_S = 60  # LiteLLM takes twenty
 STOP_LIMIT_S = 5
 SETTLE_S = 0.3  # after the start, before memory at rest is read
 LOAD_LIMIT_S = 240  # for any one load; each has shorter limits of its own
 
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
 PINNED = len(_CORES) > 1
+PROXY_CORE = _CORES[0] if PINNED else None
 
 
 class Spoiled(Exception):

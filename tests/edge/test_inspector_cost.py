@@ -1,6 +1,6 @@
 """What the inspector costs: calls for each event, counted, and time with room for a busy machine.
 
-`python -m tests.bench.inspector` measures the whole.
+`python -m tests.bench --only observers` measures the whole.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ from typing import Any
 from proxy import __version__
 from proxy.app.admin import open_admin
 from proxy.app.errors import CannotListen, CannotStart, WorkerFailed
-from proxy.app.running import DRAINING, stays
+from proxy.app.running import DRAINING, stays, warn_of_few_files
 from proxy.app.workers.channel import Asker, Message, WorkerGone
 from proxy.app.workers.exchanges import Exchanges
 from proxy.app.workers.nursery import Nursery
@@ -72,6 +72,7 @@ class Supervisor:
         """Returns when every worker and the admin listener listen. Errors: CannotStart, and nothing listens then."""
         self._tasks = [asyncio.create_task(self._read_reports(), name="nursery: reports")]
         settings = compiled(self._config, self._instance)
+        warn_of_few_files(settings)
         try:
             self._asked = list(self._config.listen)
             self._bound = _bound_all(self._asked)

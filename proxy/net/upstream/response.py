@@ -5,6 +5,7 @@ a whole message, cannot be told that the request was HEAD, knows no end of input
 roundabout below is there for these four. Source: RFC 9112 sections 4, 6 and 7.
 """
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -33,11 +34,17 @@ def _begins_http(data: memoryview) -> bool:
 _START, _USUAL = b"HTTP/1.", b"HTTP/1.1 "
 
 
+# Whether the last thing of a read was the end of a chunk. One list for all readers, as nobody else reads meanwhile: its
+# own methods take what the parser tells of each chunk without a Python call.
+_chunk_ended: list[bool] = []
+
+
 class ResponseReader:
     """The responses of one connection, one after the other. `begin` before each.
 
-    `pieces` are body bytes that nobody has taken yet; whoever takes them clears the list. `keep_alive` is whether the
-    connection may be used again, as far as the response tells.
+    `between_chunks` is whether the last read went to the end of a chunk; a part of the next one's size may have come
+    with it, which the parser does not tell. `pieces` are body bytes that nobody has taken yet; whoever takes them
+    clears the list. `keep_alive` is whether the connection may be used again, as far as the response tells.
     """
 
     __slots__ = (
@@ -122,6 +129,7 @@ class ResponseReader:
                 self._is_usual = data[: len(_USUAL)].tobytes() == _USUAL
                 if not self._is_usual and not _begins_http(data):
                     return ResponseMalformed()  # the parser also reads the heads of RTSP and ICE
+        _chunk_ended.clear()
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -131,6 +139,7 @@ class ResponseReader:
             if not self.complete:
                 return self._mapped(error)
             self.keep_alive = False  # a fault behind the end harms no response, only the next one
+        self.between_chunks = bool(_chunk_ended)
         if self.pieces and not self.complete:
             self._overhead_bytes = 0
             return None
@@ -172,6 +181,9 @@ class ResponseReader:
         return cause if isinstance(cause, ProxyError) else ResponseMalformed()
 
     # httptools' callbacks. What they raise comes out of feed_data as the context of a HttpParserError.
+
+    on_chunk_header = _chunk_ended.clear
+    on_chunk_complete = staticmethod(functools.partial(_chunk_ended.append, True))
 
     def on_message_begin(self) -> None:
         """The first byte of a response, or of something after it that nobody asked for."""
@@ -223,14 +235,6 @@ class ResponseReader:
             self._parser = None
         else:
             self.keep_alive = parser.should_keep_alive()
-
-    def on_chunk_header(self) -> None:
-        """A chunk begins, or the last one has."""
-        self.between_chunks = False
-
-    def on_chunk_complete(self) -> None:
-        """A chunk has ended; a part of the next one's size may have come with it, which the parser does not tell."""
-        self.between_chunks = True
 
     def on_message_complete(self) -> None:
         """The end of a message, an interim one included."""
