@@ -176,7 +176,6 @@ class Handler:
         clocks.expire = call.fail
         if beat is not None and beat.early and client.head.method != b"HEAD" and not forward.tunnel:
             early = Early(client, forward, beat, upload, exchange)
-            client.early = early.fail
             life.watch(early)
         try:
             connection, head = await call.open()

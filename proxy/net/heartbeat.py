@@ -44,6 +44,7 @@ class Early:
         self._exchange = exchange
         self._last = exchange.started
         self._watch: Watch | None = None
+        client.early = self.fail
         self.sink: Sink | None = None
         """Where the body goes that has begun; None while nothing has."""
 

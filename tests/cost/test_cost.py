@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -63,13 +64,13 @@ def test_one_more_python_call_per_event_is_found(monkeypatch: pytest.MonkeyPatch
     """A bound that was raised may not make room for more than it was raised for."""
     names: dict[str, Callable[[], None]] = {}
     exec(compile("def planted(): pass", f"{calls.PACKAGE}planted.py", "exec"), names)
-    look = Relay._look
+    receive = Relay.receive
 
-    def longer(relay: Relay, data: bytes) -> None:
+    def longer(relay: Relay, *read: Any) -> None:
         names["planted"]()
-        look(relay, data)
+        receive(relay, *read)
 
-    monkeypatch.setattr(Relay, "_look", longer)
+    monkeypatch.setattr(Relay, "receive", longer)
     over = held(calls.counts(asyncio.SelectorEventLoop), 0)
     assert [told.partition(":")[0] for told in over] == ["event", "burst of 8 events"]
     assert all("planted.py: planted" in told for told in over)
@@ -78,8 +79,8 @@ def test_one_more_python_call_per_event_is_found(monkeypatch: pytest.MonkeyPatch
 PLANTED = """
 import os
 from proxy.net.relay import Relay
-look = Relay._look
-Relay._look = lambda relay, data: (os.getppid(), look(relay, data))
+receive = Relay.receive
+Relay.receive = lambda relay, *read: (os.getppid(), receive(relay, *read))
 from proxy.cli import main
 main()
 """

@@ -12,11 +12,10 @@ from proxy.net import deadlines
 
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
-from .harness import Proxied, settles, shared
+from .failover import SERVES, asked, behind, listening, refusal, upstream
+from .harness import Proxied, settings_of, settles, shared
 from .origin import Origin, Script, fin, request, rst, whole_request
 from .responses import OK, SSE, counted
-from .test_failover import SERVES, asked, behind, listening, refusal, upstream
-from .test_reload import settings
 from .wire import chunk, head
 
 EVENT = b"data: {}\n\n"
@@ -273,7 +272,7 @@ async def test_what_is_known_of_an_upstream_that_stays_survives_a_reload(
     proxied = await behind(proxy, dead_port, two, retry={}, health={"unhealthy_after": 1})
     client = await proxied.connect()
     assert (await client.ask_for_answer()).status == 502
-    await proxied.running.reload(settings(shared(three.port, dead_port, two.port), listen=listening(proxied)))
+    await proxied.running.reload(settings_of(shared(three.port, dead_port, two.port), listen=listening(proxied)))
     assert states(proxied) == ["up", "ejected", "up"]
     assert [(await client.ask_for_answer()).status for _ in range(4)] == [200] * 4
     assert (asked(two), asked(three)) == (2, 2)

@@ -10,17 +10,14 @@ from proxy.core import health
 from proxy.core.message import field
 from proxy.core.routes import Credential, Tls
 
+from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
-from .harness import Proxied, route, settles, shared
+from .failover import SERVES, listening, upstream
+from .harness import Proxied, route, settings_of, settles, shared
 from .origin import Connection, Origin, Step, fin, request
 from .responses import OK, SSE, counted
 from .test_balance import opens, states
-from .test_failover import SERVES, listening, upstream
-from .test_reload import settings
-from .test_tls import authority, authority_file, certificate_file, serving
 from .wire import chunk
-
-__all__ = ["authority", "authority_file", "certificate_file"]
 
 OFTEN = {"path": b"/up?deep", "every": 0.02, "timeout": 5.0}
 GOOD, BAD = counted(b"fine"), counted(b"no", status=b"503 Down")
@@ -197,14 +194,14 @@ async def test_a_reload_ends_the_checks_of_those_that_are_gone_and_keeps_what_is
     proxied = await proxy(shared(one.port, two.port, health=OFTEN))
     moods[1].says = BAD
     assert await settles(lambda: states(proxied) == ["up", "unhealthy"])
-    again = settings(shared(two.port, three.port, health=OFTEN), listen=listening(proxied))
+    again = settings_of(shared(two.port, three.port, health=OFTEN), listen=listening(proxied))
     await proxied.running.reload(again)
     assert states(proxied) == ["unhealthy", "up"]
     asked = moods[0].asked
     await asked_again(moods[1], 3)
     await asked_again(moods[2], 3)
     assert moods[0].asked <= asked + 1  # one may have been on its way
-    await proxied.running.reload(settings(route(three.port), listen=listening(proxied)))
+    await proxied.running.reload(settings_of(route(three.port), listen=listening(proxied)))
     assert proxied.running.upstreams.seen() == []
 
 

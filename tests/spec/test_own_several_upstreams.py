@@ -9,13 +9,12 @@ from proxy.core import health
 from proxy.core.retry import BUDGET_FLOOR, BUDGET_SHARE
 from proxy.net import deadlines
 from tests.net.conftest import MakeOrigin, MakeProxy, dead_port
-from tests.net.harness import settles, shared
+from tests.net.failover import SERVES, asked, behind, listening, refusal, upstream
+from tests.net.harness import settings_of, settles, shared
 from tests.net.origin import Script, fin, request, rst, whole_request
 from tests.net.responses import OK, SSE
 from tests.net.test_balance import states
-from tests.net.test_failover import SERVES, asked, behind, listening, refusal, upstream
 from tests.net.test_failures import assert_is_our_error
-from tests.net.test_reload import settings
 from tests.net.wire import chunk
 
 __all__ = ["dead_port"]
@@ -109,7 +108,7 @@ async def test_what_counts_against_an_upstream(
     assert states(proxied) == [expected, "up"]
     new = await origin(SERVES)
     again = shared(new.port, good.port, bad, retry=retry)
-    await proxied.running.reload(settings(again, listen=listening(proxied)))
+    await proxied.running.reload(settings_of(again, listen=listening(proxied)))
     assert states(proxied) == ["up", "up", expected]
 
 
