@@ -101,6 +101,13 @@ class Timeouts:
     client_body: float | None = 60.0
     tunnel_idle: float | None = None
 
+    has_time: bool = field(init=False)
+    """Whether none of those that run during an exchange is so short that a second more would matter."""
+
+    def __post_init__(self) -> None:
+        during = (self.head, self.first_byte, self.idle, self.total, self.client_write, self.client_body)
+        object.__setattr__(self, "has_time", all(limit is None or limit > 10.0 for limit in during))
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

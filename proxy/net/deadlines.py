@@ -1,6 +1,7 @@
 """Deadlines without timers per event: one coarse timer a worker looks at stamps that are written anyway.
 
-A deadline therefore fires up to `TICK_S` late, which is nothing beside the seconds and minutes it guards.
+A deadline therefore fires up to `TICK_S` late, and one of more than ten seconds up to `LONG_TICKS` of them, which is
+nothing beside what it guards.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from proxy.core.errors import (
 from proxy.core.routes import Timeouts
 
 TICK_S = 0.1
+# What may wait for some seconds at least is looked at once in so many ticks: a stream that is open and silent costs a
+# microsecond a second then, where it cost nine. A prime number, so that it spreads whatever the size of the objects.
+LONG_TICKS = 11
 
 
 class Watched(Protocol):
@@ -31,39 +35,48 @@ class Watched(Protocol):
 
 
 class Sweeper:
-    """Checks everything watched once a tick; at rest there is no timer."""
+    """Checks everything watched: once a tick, or once in LONG_TICKS what has time; at rest there is no timer.
+
+    What has time is spread over the ticks, so that ten thousand open streams are not all looked at in one turn.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[Watched] = set()
+        self._often: set[Watched] = set()
+        self._seldom: list[set[Watched]] = [set() for _ in range(LONG_TICKS)]
+        self._tick = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._watched)
+        return len(self._often) + sum(map(len, self._seldom))
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: Watched, has_time: bool = False) -> None:
         """Watches from now on; a second time is the same as once."""
-        self._watched.add(watched)
+        # Objects lie 16 bytes apart, or some multiple of it.
+        (self._seldom[(id(watched) >> 4) % LONG_TICKS] if has_time else self._often).add(watched)
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._sweep)
 
     def discard(self, watched: Watched) -> None:
         """Stops watching."""
-        self._watched.discard(watched)
+        self._often.discard(watched)
+        self._seldom[(id(watched) >> 4) % LONG_TICKS].discard(watched)
 
     def close(self) -> None:
         """Stops for good."""
-        self._watched.clear()
+        for watched in (self._often, *self._seldom):
+            watched.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _sweep(self) -> None:
         self._timer = None
+        self._tick = (self._tick + 1) % LONG_TICKS
         now = time.monotonic()
-        for watched in tuple(self._watched):
+        for watched in (*self._often, *self._seldom[self._tick]):
             watched.check(now)
-        if self._watched and self._timer is None:
+        if self._timer is None and (self._often or any(self._seldom)):
             self._timer = self._loop.call_later(TICK_S, self._sweep)
 
 
@@ -107,6 +120,11 @@ class Deadlines:
         self.upload_since: float | None = None
         self.upstream_unsent: Callable[[], int] | None = None
         """Bytes the upstream has yet to take."""
+
+    @property
+    def has_time(self) -> bool:
+        """Whether it is enough to look from time to time."""
+        return self._timeouts.has_time
 
     def release(self) -> None:
         """Lets go of whom it watched: they refer to their clocks too, and only the collector frees such circles."""

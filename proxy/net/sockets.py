@@ -65,11 +65,11 @@ def open_again(transport: asyncio.Transport) -> socket.socket:
 
 def bytes_acknowledged(transport: asyncio.Transport) -> int | None:
     """Bytes that the other side's TCP has acknowledged since the connection stands; None where nobody tells."""
-    if sys.platform != "linux":
+    connected = transport.get_extra_info("socket")
+    if sys.platform != "linux" or connected is None:
         return None
     try:
-        with open_again(transport) as again:
-            told = again.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + _ACKED.size)
+        told = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + _ACKED.size)
     except OSError:
         return None
     return int(_ACKED.unpack_from(told, _ACKED_AT)[0]) if len(told) >= _ACKED_AT + _ACKED.size else None

@@ -267,3 +267,21 @@ def test_an_early_answer_to_an_old_client_ends_with_the_connection() -> None:
     answer = began(StreamPolicy(), b"POST /x HTTP/1.0")
     assert answer.body.framing == "close"
     assert not any(line.startswith(b"Transfer-Encoding") for line in lines(answer.fields))
+
+
+@pytest.mark.parametrize(
+    ("policy", "received", "is_plain"),
+    [
+        (StreamPolicy(), [JSON], True),
+        (StreamPolicy(), [b"Content-Length: 3", JSON], True),
+        (StreamPolicy(), [EVENTS], False),
+        (StreamPolicy(classify="never"), [EVENTS], True),
+        (StreamPolicy(), [EVENTS, b"Content-Encoding: gzip"], False),
+        (CONVERTS, [LINES], False),
+    ],
+)
+def test_a_body_is_plain_where_nobody_changes_or_reads_it(
+    policy: StreamPolicy, received: list[bytes], is_plain: bool
+) -> None:
+    """Such a body needs nothing that follows it on its way."""
+    assert got(policy, *received).is_plain == is_plain

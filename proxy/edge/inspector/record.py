@@ -18,23 +18,33 @@ State = tuple[object, ...]
 class Record:
     """One exchange of the list. `number` counts up and names it; a request's own id may come twice."""
 
-    __slots__ = ("_text", "captured", "exchange", "number", "origin_s", "revision", "state", "summary")
+    __slots__ = ("_ended", "_summary", "_text", "captured", "exchange", "number", "origin_s", "revision", "state")
 
     def __init__(self, number: int, exchange: Exchange) -> None:
         self.number = number
         self.exchange: Exchange | None = exchange
-        """Only while it runs: afterwards nothing is kept that was not redacted."""
+        """Only while it runs."""
+        self._ended: tuple[Exchange, Redactor] | None = None
+        """What the last summary is made of, until somebody asks for it: most exchanges nobody ever looks at."""
         self.captured: Captured | None = None
         self.origin_s = exchange.started
         self.revision = 0
         self.state: State = ()
-        self.summary: dict[str, Any] = {}
+        self._summary: dict[str, Any] = {}
         self._text = ""
 
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return self.exchange is not None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the list shows, as it was when it was last looked at."""
+        if self._ended is not None:
+            (exchange, redactor), self._ended = self._ended, None
+            self._tell(exchange, redactor)
+        return self._summary
 
     @property
     def text(self) -> str:
@@ -58,12 +68,12 @@ class Record:
     def end(self, redactor: Redactor) -> None:
         """The last summary; the exchange is let go."""
         assert self.exchange is not None
-        self._tell(self.exchange, redactor)
+        self._ended, self._text = (self.exchange, redactor), ""
         self.exchange, self.state = None, ()
 
     def _tell(self, exchange: Exchange, redactor: Redactor) -> None:
         summary = summarised(exchange, redactor)
-        self.summary = {"id": self.number, **summary, **_of_capture(self.captured)}
+        self._summary = {"id": self.number, **summary, **_of_capture(self.captured)}
         self._text = ""
 
 

@@ -120,10 +120,10 @@ class Store:
 
     async def wait_change(self, within_s: float) -> bool:
         """Returns once anything has changed, or the time is over; whether anything has."""
-        change = self._change
+        self._change.clear()  # who waits since earlier has been woken, if there was anything
         try:
             async with asyncio.timeout(within_s):
-                await change.wait()
+                await self._change.wait()
         except TimeoutError:
             return False
         return True
@@ -218,7 +218,6 @@ class Store:
         self._by_change[record.number] = record
         self._by_change.move_to_end(record.number)
         self._change.set()
-        self._change = asyncio.Event()
 
     def _make_room(self) -> None:
         """Lets the oldest bodies go until what waits fits; those of open exchanges last."""
