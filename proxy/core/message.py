@@ -123,12 +123,16 @@ def response_head(status: int, reason: bytes, version: tuple[int, int], fields: 
 
 def persists(head: ResponseHead) -> bool:
     """Whether the connection may be used again after this message. Source: RFC 9112 section 9.3."""
+    if b"connection" not in head.names:
+        return head.version >= (1, 1)
     options = members(head.values(b"connection"))
     return b"close" not in options and (head.version >= (1, 1) or b"keep-alive" in options)
 
 
 def keep_alive_timeout(head: ResponseHead) -> int | None:
     """For how many seconds the other side says that it keeps an idle connection. Source: RFC 2068 section 19.7.1.1."""
+    if b"keep-alive" not in head.names:
+        return None
     for parameter in members(head.values(b"keep-alive")):
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"timeout" and value.strip().isdigit():

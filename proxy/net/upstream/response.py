@@ -75,6 +75,9 @@ class ResponseReader:
         # httptools takes its callbacks from attributes: a list's own method spares a Python call per chunk.
         self.on_body = self.pieces.append
         self._parser: httptools.HttpResponseParser | None = None
+        self._fields: list[Field] = []
+        self._reason = b""
+        self.trailers: list[Field] = []
         self.begin(b"", None, None)
         self.complete = True
         self.early = b""
@@ -86,14 +89,14 @@ class ResponseReader:
         A 101 is an answer only where a `tunnel` was asked for.
         """
         self._method, self._limit, self._on_interim, self._tunnel = method, head_limit, on_interim, tunnel
-        self._fields: list[Field] = []
-        self._reason = b""
         self._overhead_bytes = self._read_bytes = self._interims = 0
         self.head: ResponseHead | None = None
         self.body = NO_BODY
         self.complete = self.keep_alive = self.between_chunks = self._is_usual = False
-        self.pieces.clear()
-        self.trailers: list[Field] = []
+        if self.pieces:
+            self.pieces.clear()
+        if self.trailers:
+            self.trailers = []
 
     def release(self) -> None:
         """Lets go of the parser, which refers to this object: such circles are only freed by the collector."""
