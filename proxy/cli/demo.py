@@ -20,14 +20,21 @@ from proxy.demo.run import start
 @click.command(short_help="Show the proxy at work, on a page.")
 @click.option("--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Where the page is.")
 @click.option(
+    "--admin",
+    default="127.0.0.1:8788",
+    show_default=True,
+    metavar="HOST:PORT|off",
+    help="Where the inspector shows what passes.",
+)
+@click.option(
     "--misbehave",
     type=click.Choice(list(misbehaviour.KINDS)),
     help="Instead of all that, an upstream that breaks its streams in this way, for `streamsafe doctor` to look at.",
 )
-def demo(listen: str, misbehave: str | None) -> None:
+def demo(listen: str, admin: str, misbehave: str | None) -> None:
     """Show the proxy at work: an embedded fake LLM and a page."""
     asked = configuration.from_options(
-        {"listen": listen, "admin": "off", "routes": [{"upstream": "http://127.0.0.1:1"}]}
+        {"listen": listen, "admin": admin, "routes": [{"upstream": "http://127.0.0.1:1"}]}
     )  # or exit with 2
     if misbehave is not None:
         asyncio.run(_misbehave(misbehave, asked.listen[0]))
@@ -37,7 +44,7 @@ def demo(listen: str, misbehave: str | None) -> None:
     async def prepare() -> AsyncIterator[Config]:
         async with await start() as upstream:
             route = {"name": "demo", "path": "/", "upstream": upstream.upstream_url}
-            written = {"listen": listen, "admin": "off", "routes": [route], "log": {"level": "warning"}}
+            written = {"listen": listen, "admin": admin, "routes": [route], "log": {"level": "warning"}}
             yield configuration.from_options(written)
 
     run(prepare, _started)
@@ -45,6 +52,8 @@ def demo(listen: str, misbehave: str | None) -> None:
 
 def _started(config: Config, running: Running) -> None:
     click.echo(f"The demo is at {running.addresses[0]}/ (Ctrl-C ends it).")
+    if running.admin_address is not None:
+        click.echo(f"The inspector at {running.admin_address}/ shows each answer while it passes.")
 
 
 async def _misbehave(kind: str, where: Address) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import signal
+import socket
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +16,7 @@ from .conftest import Serve, Told
 async def test_the_demo_prints_its_url_serves_its_page_and_streams_through_the_proxy(
     launch: Serve, session: aiohttp.ClientSession
 ) -> None:
-    command = launch("demo", "--listen", "127.0.0.1:0")
+    command = launch("demo", "--listen", "127.0.0.1:0", "--admin", "off")
     url = (await command.wait_match(r"^The demo is at (http://127\.0\.0\.1:\d+)/ \(Ctrl-C ends it\)\.$"))[1]
     assert url in command.stdout
     async with session.get(f"{url}/") as page:
@@ -34,6 +35,25 @@ async def test_the_demo_prints_its_url_serves_its_page_and_streams_through_the_p
     assert command.stdout.count("\n") == 1
 
 
+async def test_the_inspector_of_the_demo_shows_what_passed(launch: Serve, session: aiohttp.ClientSession) -> None:
+    command = launch("demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    inspector = (await command.wait_match(r"^The inspector at (http://127\.0\.0\.1:\d+)/ shows each answer"))[1]
+    url = (await command.wait_match(r"^The demo is at (http://[\d.:]+)/"))[1]
+    told = await Told().read(session, url, pace=5, tokens=3)
+    assert told.is_whole
+    async with session.get(f"{inspector}/api/exchanges") as answer:
+        [exchange] = (await answer.json())["exchanges"]
+    assert (exchange["status"], exchange["outcome"], exchange["stream"]) == (200, "complete", "type")
+
+
+async def test_the_demo_is_refused_an_admin_port_that_is_taken(launch: Serve, unused_tcp_port: int) -> None:
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        command = launch("demo", "--listen", "127.0.0.1:0", "--admin", f"127.0.0.1:{unused_tcp_port}")
+        assert await command.wait_end() == 1
+    assert f"cannot listen on 127.0.0.1:{unused_tcp_port}" in command.stderr
+    assert command.stderr.count("\n") == 1
+
+
 async def test_the_demo_is_refused_a_listen_address_that_is_none(launch: Serve) -> None:
     command = launch("demo", "--listen", "nowhere")
     assert await command.wait_end() == 2
@@ -44,7 +64,7 @@ async def test_the_demo_is_refused_a_listen_address_that_is_none(launch: Serve) 
 async def test_the_page_of_the_demo_answers_only_for_names_of_this_machine(
     launch: Serve, session: aiohttp.ClientSession
 ) -> None:
-    command = launch("demo", "--listen", "127.0.0.1:0")
+    command = launch("demo", "--listen", "127.0.0.1:0", "--admin", "off")
     url = (await command.wait_match(r"^The demo is at (http://[\d.:]+)/"))[1]
     async with session.get(f"{url}/", headers={"Host": "rebound.example"}) as answer:
         assert answer.status == 421

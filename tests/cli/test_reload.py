@@ -195,7 +195,7 @@ async def test_the_key_of_a_command_line_is_read_again(serve: Serve, echo: Echo,
 
 
 async def test_a_demo_has_nothing_to_reload(launch: Serve) -> None:
-    command = launch("demo", "--listen", "127.0.0.1:0")
+    command = launch("demo", "--listen", "127.0.0.1:0", "--admin", "off")
     await command.wait_match("The demo is at")
     command.signal(signal.SIGHUP)
     await asyncio.sleep(0.2)
