@@ -21,6 +21,7 @@ _FIELD = re.compile(rb"(%b):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80
 _QUOTED = rb"\"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*\""
 _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*\Z" % _EXTENSION)
+_LOOSE_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*;[\t -~\x80-\xff]*\Z")
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f-\xff:@/\[\]?#\\]+)(?::[0-9]*)?\Z")
 
@@ -48,6 +49,9 @@ class Message:
     framing: Literal["none", "length", "chunked", "close"] = "none"
     trailers: Fields = field(default_factory=list)
     ending: Ending = "incomplete"
+    is_loose: bool = False
+    """Whether a chunk's extension in a response is none by the standard: it goes no further than the proxy, which may
+    pass the body or break it off."""
     begins: int = 0
     ends: int = 0
     cause: str = ""
@@ -192,6 +196,9 @@ def _chunks(data: bytes, at: int, message: Message) -> int:
     while True:
         line, at = _line(data, at)
         size_line = _CHUNK_SIZE.match(line)
+        if not size_line and message.status:
+            size_line = _LOOSE_CHUNK_SIZE.match(line)
+            message.is_loose = True
         if not size_line:
             raise _Malformed(f"chunk size {line!r}")
         size = int(size_line[1], 16)

@@ -138,6 +138,11 @@ def test_control_characters_in_a_reason_phrase_are_refused(control: bytes) -> No
     _answered(b"HTTP/1.1 200 a" + control + b"b\r\nContent-Length: 4\r\n\r\nbody")
 
 
+def test_an_extension_that_is_none_is_not_passed_on() -> None:
+    """SHOULD. Nobody behind the proxy can read it differently."""
+    _answered(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b"c"\r\nbody\r\n0\r\n\r\n')
+
+
 def test_the_corpus_itself_is_passed_on_or_refused() -> None:
     """MUST. Every answer of the corpus as it stands, in one piece."""
     for data in responses.GOOD:
