@@ -75,8 +75,8 @@ before one without; then the earlier in the file. Two routes with the same path,
 What all routes share may stand in `defaults`, except name, path, path_regex, host, methods and upstream. A route's
 own key wins; maps are merged key by key, lists are replaced.
 
-A route with an `api_key` is for this machine only, as long as client tokens are not available: together with a
-listener that is not on loopback it is an error.
+A route with an `api_key` is for this machine only where there are no client tokens (`clients`): together with a
+listener that is not on loopback it is an error then, unless `allow_unauthenticated` says that it is meant.
 
 """
 
