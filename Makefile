@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test e2e check format fuzz bench bench-quick bench-counts image-test soak docs picture clean
+.PHONY: help demo test e2e check format fuzz bench bench-quick bench-counts soak image-test docs picture clean
 
 help:  ## what can be made; the default
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
