@@ -19,7 +19,7 @@ from proxy.core.framers.aws import AwsFramer
 from proxy.core.framers.json_array import JsonArrayFramer
 from proxy.core.framers.lines import LineFramer
 from proxy.core.framers.sse import BOM, SseFramer, parse
-from proxy.core.skeleton import Skeleton, learn
+from proxy.core.skeleton import Skeleton, Words, learn, words_of
 from proxy.core.stages.convert import LinesToEvents
 
 FRAMERS: dict[Framing, type[Framer]] = {
@@ -256,7 +256,7 @@ class Watch:
         elif self.events >= self._lesson_at and len(frames) > 1 and dialect.MARKS:
             self._lesson_at = self.events + EVENTS_BETWEEN_LESSONS
             alike = [frame + separator for frame in frames[:3]]
-            self._skeleton = learn(alike, *words(type(dialect))) or self._skeleton
+            self._skeleton = learn(alike, words(type(dialect))) or self._skeleton
 
     def _see_marked(self, frames: list[bytes], marks: list[Mark], last: Mark | None) -> None:
         repeated: dict[bytes, bytes] = {}
@@ -281,11 +281,11 @@ class Watch:
 
 
 @functools.cache
-def words(dialect: type[Dialect]) -> tuple[tuple[bytes, ...], bool]:
-    """What makes a frame matter, and whether numbers never do."""
+def words(dialect: type[Dialect]) -> Words:
+    """What makes a frame of that dialect matter."""
     marks = [*dialect.MARKS, *([dialect.LAST] if dialect.LAST else [])]
     counts = any(form != form.translate(None, _DIGITS) for mark in marks for form in mark.harmless)
-    return tuple([mark.key for mark in marks]), not counts
+    return words_of([mark.key for mark in marks], not counts)
 
 
 def _has_mark(dialect: Dialect, frame: bytes) -> bool:

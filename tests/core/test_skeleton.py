@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from proxy.core.dialects import Dialect
 from proxy.core.dialects.anthropic import Anthropic
+from proxy.core.dialects.gemini import GeminiArray
 from proxy.core.dialects.ollama import Ollama
 from proxy.core.dialects.openai import Chat, Responses
-from proxy.core.skeleton import Skeleton, learn
+from proxy.core.dialects.plain import Plain
+from proxy.core.skeleton import Skeleton, learn, words_of
 from proxy.core.watch import Watch, words
 
 END = b"\n\n"
@@ -30,7 +32,7 @@ def frame(dialect: type[Dialect], text: str) -> bytes:
 
 
 def learnt(dialect: type[Dialect], *texts: str) -> Skeleton:
-    skeleton = learn([frame(dialect, text) for text in texts or ("one", " two")], *words(dialect))
+    skeleton = learn([frame(dialect, text) for text in texts or ("one", " two")], words(dialect))
     assert skeleton is not None
     return skeleton
 
@@ -71,7 +73,7 @@ def test_more_than_one_inside_may_vary() -> None:
         b'{"delta":"%b","logprobs":[],"padding":"%b","error":null}\n' % inside
         for inside in [(b"a", b"xx"), (b"bb", b"x"), (b"ccc", b"")]
     )
-    skeleton = learn([one, two], [b'"failed"'], False)
+    skeleton = learn([one, two], words_of([b'"failed"'], False))
     assert skeleton is not None
     assert skeleton.fits(three)
     assert not skeleton.fits(three.replace(b"ccc", b"failed"))
@@ -83,10 +85,10 @@ def test_more_than_one_inside_may_vary() -> None:
 def test_numbers_may_vary_where_no_mark_is_one() -> None:
     """A frame's number says nothing, the index of a choice does."""
     frames = [b'{"number":%d,"text":"a"}\n' % number for number in (9, 10, 11)]
-    skeleton = learn(frames[:2], [b'"error"'], True)
+    skeleton = learn(frames[:2], words_of([b'"error"'], True))
     assert skeleton is not None
     assert skeleton.fits(frames[2])
-    assert learn(frames, [b'"error"'], False) is None
+    assert learn(frames, words_of([b'"error"'], False)) is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,18 @@ def test_numbers_may_vary_where_no_mark_is_one() -> None:
 )
 def test_nothing_is_learnt_of_frames_that_are_not_alike(frames: list[bytes]) -> None:
     """MUST. Nor of frames that are all the same: nothing tells what in them may change."""
-    assert learn(frames, [], True) is None
+    assert learn(frames, words_of([], True)) is None
+
+
+@pytest.mark.parametrize("dialect", [*Dialect.__subclasses__(), *Plain.__subclasses__(), GeminiArray])
+def test_the_table_changes_whatever_may_hold_a_word(dialect: type[Dialect]) -> None:
+    """MUST. Of every dialect: what passes the table is not searched."""
+    known = words(dialect)
+    for word in (b'"', b"\n", b"\r", *known.within):
+        inside = b"a" + word + b"b"
+        assert inside.translate(known.table) != inside
+    if dialect in TEMPLATES:
+        assert b"word, 12; %".translate(known.table) == b"word, 12; %"
 
 
 @every_dialect
@@ -115,7 +128,7 @@ def test_no_frame_with_a_mark_ever_fits(
     harmless = [frame(dialect, text) for text in texts]
     marks = [*dialect.MARKS, *([dialect.LAST] if dialect.LAST else [])]
     assume(not any(mark.is_in(each) for mark in marks for each in harmless))
-    skeleton = learn(harmless, *words(dialect))
+    skeleton = learn(harmless, words(dialect))
     assume(skeleton is not None)
     assert skeleton is not None
     other = harmless[0][:at] + put + harmless[0][at + gone :]
