@@ -131,8 +131,6 @@ def persists(head: ResponseHead) -> bool:
 
 def keep_alive_timeout(head: ResponseHead) -> int | None:
     """For how many seconds the other side says that it keeps an idle connection. Source: RFC 2068 section 19.7.1.1."""
-    if b"keep-alive" not in head.names:
-        return None
     for parameter in members(head.values(b"keep-alive")):
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"timeout" and value.strip().isdigit():

@@ -180,9 +180,9 @@ class Client:
 
     __slots__ = (
         "_ends_by_close",
+        "_is_sent",
         "_lingers",
         "_sink",
-        "_switched",
         "_transport",
         "body",
         "connection",
@@ -214,14 +214,14 @@ class Client:
         """The head of the answer, kept only for who wants a copy of it."""
         self.connection.serve(self.body)
         self._transport = self.connection.transport
-        self._ends_by_close = self._lingers = self._switched = False
+        self._ends_by_close = self._lingers = self._is_sent = False
         self._sink: Sink | None = None
         self.keep_alive = request.keep_alive and request.version == (1, 1)
 
     @property
     def answered(self) -> bool:
         """Whether a byte of the final answer may have gone out: from then on an error can only be an abort."""
-        return self._switched or (self._sink is not None and self._sink.head_sent)
+        return self._is_sent or (self._sink is not None and self._sink.head_sent)
 
     @property
     def connected(self) -> bool:
@@ -260,8 +260,14 @@ class Client:
 
     def start(self, answer: Answer) -> Sink:
         """The sink for this answer's body; its head goes out with the sink's first call. Errors: ClientGone."""
+        head = self._head(answer)
+        assert self._transport is not None
+        self._sink = _SINKS[answer.body.framing](self._transport, head)
+        return self._sink
+
+    def _head(self, answer: Answer) -> bytes:
         transport = self._transport
-        if transport is None or not self.connected:
+        if transport is None or transport.is_closing():
             raise ClientGone
         status, reason, fields, (framing, _), _, _, _, _ = answer
         echoes, is_dated = self.echoes_request_id, False
@@ -281,15 +287,20 @@ class Client:
         head = response_bytes(status, reason, fields + ours)
         if self.exchange.capture is not None:
             self.head_bytes = head
-        self._sink = _SINKS[framing](transport, head)
-        return self._sink
+        return head
 
     def send_whole(self, answer: Answer, body: bytes) -> None:
         """Sends an answer whose body is all here, in one write. Errors: ClientGone."""
-        sink = self.start(answer)
+        framing = answer.body.framing
+        if framing == "chunked":
+            self.start(answer).finish(body)
+        else:
+            head = self._head(answer)
+            assert self._transport is not None
+            self._is_sent = True
+            self._transport.write(head if framing == "none" else head + body)
         if self.connection.tail is not None:
             self.connection.tail.release()
-        sink.finish(body)
         self.exchange.bytes_out = len(body)
 
     def _request_id(self) -> Field:
@@ -300,7 +311,7 @@ class Client:
         """Sends a 101: what follows is no HTTP. Errors: ClientGone."""
         if not self.connected:
             raise ClientGone
-        self._switched = True
+        self._is_sent = True
         self.keep_alive = False
         if self.echoes_request_id and first(fields, REQUEST_ID) is None:
             fields = [*fields, self._request_id()]

@@ -134,8 +134,8 @@ class Handler:
     def _begin(self, client: Client, request: Request) -> Exchange:
         if self._draining:
             client.keep_alive = False
-        now = time.time(), time.monotonic()
-        exchange = Exchange(client.trace.request_id, *now, request.method, request.raw_path, client.connection.peer.ip)
+        request_id, ip = client.trace.request_id, client.connection.peer.ip
+        exchange = Exchange(request_id, time.time(), time.monotonic(), request.method, request.raw_path, ip)
         client.exchange = exchange
         self._tap.begun(exchange)
         return exchange

@@ -36,7 +36,7 @@ class Tail:
 
     def watch(self, sweeper: Sweeper, limit_s: float) -> None:
         """Begins to watch, if anything is unsent. A client that lets the limit pass is reset."""
-        left = self.left
+        left = unsent_bytes(self._transport)
         if left and not self.watched:
             self._sweeper, self._limit_s, self._left, self._since = sweeper, limit_s, left, time.monotonic()
             self.watched = True

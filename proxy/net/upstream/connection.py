@@ -137,7 +137,8 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def kept_s(self) -> float | None:
         """For how long the upstream says that it keeps the connection."""
-        return None if self._reader.head is None else keep_alive_timeout(self._reader.head)
+        head = self._reader.head
+        return None if head is None or b"keep-alive" not in head.names else keep_alive_timeout(head)
 
     def take_whole(self) -> bytes | None:
         """The body, if all of it is here already, small and without trailers; it needs no receiver then."""
@@ -204,7 +205,8 @@ class Connection(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._receiver = self._straight = None
         self.idle_until = until
-        self.resume()
+        if self._paused:
+            self.resume()
 
     def leave_idle(self) -> None:
         """Ends being idle: from now on an end concerns the exchange."""

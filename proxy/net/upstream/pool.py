@@ -62,7 +62,8 @@ class Pool:
             return
         connection.rest(min(now + idle_s, connection.born + MAX_AGE_S), self._lost)
         self._idle.append(connection)
-        self._sweeper.add(self)
+        if len(self._idle) == 1:  # it is watched while there is any
+            self._sweeper.add(self)
 
     def retire(self) -> None:
         """Keeps nothing from now on: what is idle is closed, and what is in use when its exchange is over."""
