@@ -21,17 +21,18 @@ class Words(NamedTuple):
     """Anywhere in it."""
     table: bytes
     """For `translate`: changes whatever may hold one of `within`, an end of a line or of the string."""
-    takes_numbers: bool
-    """Whether numbers never matter."""
+    members: tuple[bytes, ...]
+    """Names of members in quotes, whose values matter."""
 
 
-def words_of(keys: Iterable[bytes], takes_numbers: bool) -> Words:
+def words_of(keys: Iterable[bytes]) -> Words:
     """The words in these keys, of which those in quotes are whole strings."""
     keys = list(keys)
     within = [key for key in keys if not key.startswith(b'"')]
     marks = [min(re.findall(rb"[^0-9A-Za-z]", word) or [word[:1]], key=_COMMON.find) for word in within]
     table = bytes.maketrans(b'"\n\r' + b"".join(marks), b"\0\0\0" + b"\0" * len(marks))
-    return Words(frozenset([key.strip(b'"') for key in keys if key not in within]), tuple(within), table, takes_numbers)
+    members = tuple([key for key in keys if key not in within])
+    return Words(frozenset([member.strip(b'"') for member in members]), tuple(within), table, members)
 
 
 # Marks by how common they are in text; any other comes seldom.
@@ -81,8 +82,8 @@ def learn(frames: Sequence[bytes], words: Words) -> Skeleton | None:
         if others[::2] != parts[::2]:
             return None
         varying.update([at for at in range(1, len(parts), 2) if parts[at] != others[at]])
-    if not varying or not (words.takes_numbers or all(parts[at - 1].endswith(b'"') for at in varying)):
-        return None
+    if not varying or any(parts[at - 1].rstrip(b" ").removesuffix(b":").endswith(words.members) for at in varying):
+        return None  # the number of a member that matters: strings there would be in quotes
     runs = [b""]
     for at, part in enumerate(parts):
         if at in varying:

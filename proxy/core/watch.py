@@ -283,9 +283,7 @@ class Watch:
 @functools.cache
 def words(dialect: type[Dialect]) -> Words:
     """What makes a frame of that dialect matter."""
-    marks = [*dialect.MARKS, *([dialect.LAST] if dialect.LAST else [])]
-    counts = any(form != form.translate(None, _DIGITS) for mark in marks for form in mark.harmless)
-    return words_of([mark.key for mark in marks], not counts)
+    return words_of([mark.key for mark in (*dialect.MARKS, *([dialect.LAST] if dialect.LAST else []))])
 
 
 def _has_mark(dialect: Dialect, frame: bytes) -> bool:

@@ -24,10 +24,10 @@ BOUNDS = {
     "event": (6.4, 3.4),
     # Eight events in one read leave in one write: nothing comes more often but a look at each (8.5).
     "burst of 8 events": (16.4, 3.4),
-    # 125.0; 8.1: the wait, read and write of two sides, one more wait, and a look whether a kept connection is alive.
-    "request": (127.5, 8.6),
-    # 138.0; 10.1: also what the upstream's TCP has acknowledged, for a retry (2).
-    "request with a body": (140.8, 10.6),
+    # 116.0; 8.0: the wait, read and write of two sides, one more wait, and a look whether a kept connection is alive.
+    "request": (118.4, 8.6),
+    # 129.0; 10.1: also what the upstream's TCP has acknowledged, for a retry (2).
+    "request with a body": (131.6, 10.6),
 }
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
