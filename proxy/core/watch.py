@@ -35,6 +35,8 @@ COPY_BYTES = 256 * 1024
 # How many events come between two attempts to learn what the frames of a stream have in common, which costs as much as
 # reading a dozen of them.
 EVENTS_BETWEEN_LESSONS = 64
+# The most that is learnt from: what frames have in common is kept as long as the stream.
+LESSON_BYTES = 2 * BATCH_BYTES
 _SEPARATORS: dict[Framing, bytes] = {"sse": b"\n\n", "lines": b"\n"}
 _DATA = re.compile(rb"(?:\A|[\r\n])data(?:[:\r\n]|\Z)")
 _DIGITS, _BLANK = b"0123456789", b"\x1e \t\r\n"
@@ -253,7 +255,7 @@ class Watch:
         last = dialect.LAST
         if marks or (last is not None and last.is_in(text)):
             self._see_marked(frames, marks, last)
-        elif self.events >= self._lesson_at and len(frames) > 1 and dialect.MARKS:
+        elif self.events >= self._lesson_at and len(frames) > 1 and len(text) <= LESSON_BYTES and dialect.MARKS:
             self._lesson_at = self.events + EVENTS_BETWEEN_LESSONS
             alike = [frame + separator for frame in frames[:3]]
             self._skeleton = learn(alike, words(type(dialect))) or self._skeleton

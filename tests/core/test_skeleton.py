@@ -1,6 +1,7 @@
 """Rules of the skeleton: it knows the frames that say nothing new, and never takes one for such that may."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import assume, given
@@ -12,8 +13,8 @@ from proxy.core.dialects.gemini import GeminiArray
 from proxy.core.dialects.ollama import Ollama
 from proxy.core.dialects.openai import Chat, Responses
 from proxy.core.dialects.plain import Plain
-from proxy.core.skeleton import Skeleton, learn, words_of
-from proxy.core.watch import Watch, words
+from proxy.core.skeleton import Skeleton, Words, learn, words_of
+from proxy.core.watch import LESSON_BYTES, Watch, words
 
 END = b"\n\n"
 TEMPLATES: dict[type[Dialect], bytes] = {
@@ -168,3 +169,22 @@ def test_a_watch_that_knows_the_frames_learns_the_same(dialect: type[Dialect], m
         watch.feed(last, 2.0)
         watch.close()
         assert (watch.events, watch.verdict(ended_well=True)) == (301, "complete")
+
+
+@pytest.mark.parametrize(("size", "is_learnt"), [(10, True), (1000, True), (5000, False), (100_000, False)])
+def test_nothing_is_learnt_of_large_frames(monkeypatch: pytest.MonkeyPatch, size: int, is_learnt: bool) -> None:
+    """MUST. What is kept of a stream has to stay small: a hundred thousand of them may be open."""
+    taken: list[int] = []
+
+    def noted(frames: Sequence[bytes], known: Words) -> Skeleton | None:
+        taken.append(sum(map(len, frames)))
+        return learn(frames, known)
+
+    monkeypatch.setattr("proxy.core.watch.learn", noted)
+    watch = Watch("sse", Chat(), 1 << 20)
+    for number in range(100):
+        watch.feed(frame(Chat, f"{number} " + "x" * size), 1.0)
+    watch.close()
+    assert watch.events == 100
+    assert bool(taken) == is_learnt
+    assert max(taken, default=0) <= LESSON_BYTES
