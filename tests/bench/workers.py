@@ -1,9 +1,10 @@
 """What a second worker brings.
 
-One worker and two in turn, each allowed on all cores, under the loads `events` and `requests` of the bench. The load
-and the origin need cores as well, so on a machine with fewer than four the measured rate is what they leave. The
-capacity is an estimate of what two cores of their own would give: a core divided by the CPU per event, twice, times how
-evenly the kernel shared the connections out (the busier worker is full first).
+One worker and two in turn, each allowed on all cores, under the loads `events` and `requests` of the bench. Each
+worker has as many streams: one with less to do handles fewer events in a turn of its loop, which makes each of them
+dearer. The load and the origin need cores as well, so on a machine with fewer than four the measured rate is what they
+leave. The capacity is an estimate of what two cores of their own would give: a core divided by the CPU per event,
+twice, times how evenly the kernel shared the connections out (the busier worker is full first).
 """
 
 import statistics
@@ -59,7 +60,7 @@ def _command(workers: int, site: Site) -> list[str]:
 
 def _take(kind: str, workers: int, program: Subject) -> Row:
     before = {pid: account.cpu_s([pid]) for pid in program.pids}
-    row = LOADS[kind](program, STREAMS)
+    row = LOADS[kind](program, STREAMS * workers)
     used = sorted((account.cpu_s([pid]) - before[pid] for pid in program.pids), reverse=True)[:workers]
     rest = {"start_s": program.start_s, "rest_kib": program.rest_kib, "even": statistics.mean(used) / max(used)}
     return {**row, **rest}
