@@ -144,7 +144,7 @@ class Relay:
             if self._watch is not None:
                 try:  # `_look`, written out
                     self._watch.feed(data, now)
-                except Exception:
+                except Exception:  # as there
                     self._watch = None
                     log.exception(UNREAD, exchange.request_id)
             if exchange.capture is not None:

@@ -96,7 +96,7 @@ async def until(met: Callable[[], bool]) -> None:
         while True:
             if met():
                 return
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # what is waited for differs from test to test, and tells nobody
 
 
 def fails(slot: int, what: str) -> Script:

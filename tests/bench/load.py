@@ -274,7 +274,7 @@ async def requests(port: int, connections: int, seconds: float) -> dict[str, Any
     count, elapsed_s = sum(caller.answers for caller in callers), time.monotonic() - started
     for caller in callers:
         caller.stopping = True
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # answers under way may come: how many that are nobody knows
     faults = sum(caller.faults for caller in callers)
     return {
         "faults": [f"{faults} failures in {count} requests"] if faults or not count else [],

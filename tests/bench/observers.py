@@ -50,7 +50,7 @@ if sys.argv[2] == "followed":
     while not (found := json.load(urllib.request.urlopen(url + "/api/exchanges?open=true"))["exchanges"]):
         if time.monotonic() > until:
             sys.exit("no exchange was opened")
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process opens it
     one = urllib.request.urlopen(f"{url}/api/exchanges/{found[0]['id']}/events", timeout=60)
     threading.Thread(target=lambda: [None for _ in one], daemon=True).start()
 for _ in list_:

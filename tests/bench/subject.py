@@ -139,7 +139,7 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Pa
             raise Spoiled(f"ended with {process.returncode} before it listened: {_end_of(log)}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return time.monotonic()
-        time.sleep(0.005)
+        time.sleep(0.005)  # a program of any kind: all that it tells is that it listens
     raise Spoiled(f"not listening after {START_LIMIT_S} s: {_end_of(log)}")
 
 

@@ -72,7 +72,7 @@ class Command:
                     if match := re.search(pattern, text, re.MULTILINE):
                         return match
                 assert not ended, f"ended without {pattern!r}:\n{self.stderr}"
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # another process: nobody is told what it does
 
     async def wait_url(self) -> str:
         """Where it listens, once it does."""
@@ -85,7 +85,7 @@ class Command:
                 lines = [line for line in self.stderr.split("\n") if re.search(pattern, line)]
                 if len(lines) >= count:
                     return lines
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # another process: nobody is told what it does
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -96,7 +96,7 @@ class Command:
             while True:
                 if (code := self._process.poll()) is not None:
                     return code
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # another process: nobody is told what it does
 
     def end(self) -> None:
         """Kills what still runs; no command of ours ever shows a traceback."""

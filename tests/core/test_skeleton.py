@@ -182,8 +182,8 @@ def test_nothing_is_learnt_of_large_frames(monkeypatch: pytest.MonkeyPatch, size
 
     monkeypatch.setattr("proxy.core.watch.learn", noted)
     watch = Watch("sse", Chat(), 1 << 20)
-    for number in range(100):
-        watch.feed(frame(Chat, f"{number} " + "x" * size), 1.0)
+    for number in range(50):
+        watch.feed(frame(Chat, f"{number} " + "x" * size) + frame(Chat, f"{number} " + "y" * size), 1.0)
     watch.close()
     assert watch.events == 100
     assert bool(taken) == is_learnt

@@ -149,3 +149,26 @@ async def test_events_of_their_own_chunk_leave_as_they_came(
         assert await client.wait_body_end(response) == ending
         assert response.chunks == events
     assert len(fed) <= 6
+
+
+def test_what_another_connection_read_says_nothing_of_this_one() -> None:
+    """MUST. In the middle of a chunk, behind the end of somebody else's."""
+    connection, body = begun()
+    other, others = begun()
+    arrive(connection, b"3\r\nabc\r\n20\r\nabc")
+    arrive(other, b"3\r\nabc\r\n")
+    for read in (b"xyz\r\n", b"5\r\nhello\r\n", b"x" * 14 + b"\r\n0\r\n\r\n"):
+        arrive(connection, read)
+    assert (body.data, body.ended) == (b"abcabcxyz\r\n5\r\nhello\r\n" + b"x" * 14, True)
+    assert (others.data, body.chunks) == (b"abc", [])
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_version_is_that_of_its_own_head(origin: MakeOrigin, proxy: MakeProxy, together: bool) -> None:
+    """MUST. HTTP/1.0 has no chunks, whatever an interim answer in front of it says of itself. RFC 9112 section 6.1."""
+    interim, final = b"HTTP/1.1 103 Early Hints\r\n\r\n", HEAD.replace(b"1.1", b"1.0") + chunk(b"body") + chunk(b"")
+    one = await origin([request, interim + final, fin] if together else [request, final, fin])
+    client = await (await proxy(one)).connect()
+    client.get()
+    response = await client.next_head()
+    assert (await client.next_head() if response.status == 103 else response).status == 502

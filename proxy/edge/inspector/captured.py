@@ -222,9 +222,9 @@ class Captured:
     def _keep(self, kind: Kind, at: float, until: float, data: bytes) -> None:
         """One mark and its bytes. Runs once per event while somebody looks on: costs about two microseconds."""
         size, budget = len(data), self._budget
-        is_gone = isinstance(data, _Gone)
-        if is_gone:
-            size = data.size  # type: ignore[attr-defined]
+        is_gone = False
+        if isinstance(data, _Gone):
+            is_gone, size = True, data.size
         else:
             budget.pending -= size
         side = SIDES.get(kind)
