@@ -6,6 +6,9 @@ from collections.abc import Callable
 LIMIT_S = 5.0
 """How long a condition may take before a test fails: far above what anything here needs."""
 
+LOOP_CLOCK_S = 0.001
+"""How much too early a timer of the loop may act: uvloop's count whole milliseconds."""
+
 
 class Changing:
     """Something that becomes so, and tells whenever it might have."""
