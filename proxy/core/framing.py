@@ -93,15 +93,19 @@ def _is_length(value: bytes) -> bool:
     return value.isdigit() and len(value) <= 18
 
 
+LONE_BYTES = 1024
+
+
 def _lone_chunk(read_bytes: int) -> tuple[bytes, int]:
-    """The size line of the chunk that fills such a read, and how much is in it; never met where no chunk does."""
+    """The size line of the chunk that fills such a read, and how much is in it; where no chunk does, a line that is
+    longer than any such read."""
     for digits in (1, 2, 3):
         size = read_bytes - digits - len(b"\r\n\r\n")
         if size > 0 and len(b"%x" % size) == digits:
             return b"%x\r\n" % size, size
-    return b"", -1
+    return bytes(LONE_BYTES), -1
 
 
 # Most events come alone, in a chunk of their own, and leave in the very same bytes: to compare a read with the one form
 # that such a chunk has, as we would write it, spares the parser and a copy.
-LONE_CHUNKS = tuple(_lone_chunk(size) for size in range(1024))
+LONE_CHUNKS = tuple(_lone_chunk(size) for size in range(LONE_BYTES))

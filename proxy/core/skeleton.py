@@ -42,22 +42,25 @@ _COMMON = b"-:. "
 class Skeleton:
     """The constant parts of a stream's harmless frames: how they begin, go on between insides, and end."""
 
-    __slots__ = ("_constant", "_end", "_middle", "_start", "_table", "_whole", "_within")
+    __slots__ = ("_chunk_end", "_end", "_middle", "_start", "_table", "_whole", "_within")
 
     def __init__(self, runs: Sequence[bytes], words: Words) -> None:
         self._start, *middle, self._end = runs
+        self._chunk_end = self._end + b"\r\n"
         self._middle = tuple(middle)
-        self._constant = len(self._start) + len(self._end)
         self._whole, self._within, self._table = words.whole, words.within, words.table
 
-    def fits(self, frame: bytes) -> bool:
+    def fits(self, text: bytes, size_line: bytes = b"") -> bool:
         """Whether this is one frame, and one that says nothing new. Runs once per event.
+
+        With a size line: whether it is just a chunk with that line, and in it such a frame.
 
         Written with what is quick in CPython 3.11: `in`, `find` and `startswith` of bytes cost two to five times as
         much as methods that take one argument, and a search for each word ten times as much as the table.
         """
-        inside = frame.removeprefix(self._start).removesuffix(self._end)
-        if len(frame) - len(inside) != self._constant:
+        start, end = size_line + self._start, self._chunk_end if size_line else self._end
+        inside = text.removeprefix(start).removesuffix(end)
+        if len(inside) + len(start) + len(end) != len(text):
             return False
         whole, table = self._whole, self._table
         for run in self._middle:

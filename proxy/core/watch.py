@@ -66,6 +66,7 @@ class Watch:
         "first_token_at",
         "framing",
         "has_ids",
+        "known",
         "oversized",
     )
 
@@ -81,6 +82,8 @@ class Watch:
         self._pending_bytes = 0
         self._wanted_bytes = BATCH_BYTES
         self._skeleton: Skeleton | None = None
+        self.known: Skeleton | None = None
+        """While no frame is open: whoever finds that one fits counts it in `events`, and does not feed it."""
         self._lesson_at = 0
         self._is_first = True
         self._unread = False
@@ -106,11 +109,9 @@ class Watch:
         return self._framer is not None and self._framer.at_boundary and not dialect.ended and not dialect.failed
 
     def feed(self, data: bytes, now: float) -> None:
-        """Takes a copy of what was sent. Runs once per event."""
+        """Takes a copy of what was sent."""
         if self._framer is None:
-            if self._skeleton is not None and not self._pending and self._skeleton.fits(data):
-                self.events += 1
-                return
+            self.known = None
             self._pending.append(data)
             self._pending_bytes += len(data)
             if self._pending_bytes >= self._wanted_bytes:
@@ -233,6 +234,8 @@ class Watch:
         )  # else each read would join all again
         if end >= len(separator):
             self._see_batch(text[: end - len(separator)], separator)
+        if not rest:
+            self.known = self._skeleton
 
     def _go_exact(self, text: bytes) -> None:
         """Ends of lines that are not LF, or a frame over the limit: from now on the framer tells."""

@@ -83,9 +83,10 @@ class Sink:
             data, self._head = self._head + data, b""
         self._write(data)
 
-    def pass_on(self, data: bytes, chunk: bytes) -> None:
-        """Sends body bytes that came as this chunk, which `write` would make of them too. Runs once per event."""
-        self.write(data)
+    @property
+    def send_chunk(self) -> Callable[[bytes], None] | None:
+        """Sends a chunk as it came, once the head has left; None where none may leave so."""
+        return None
 
     def finish(self, data: bytes, trailers: bytes = b"") -> None:
         """Sends the last body bytes, possibly none, and the end, in one write; the lines of a trailer section fit
@@ -127,9 +128,10 @@ class ChunkedSink(Sink):
             chunk, self._head = self._head + chunk, b""
         self._write(chunk)
 
-    def pass_on(self, data: bytes, chunk: bytes) -> None:
-        """Sends the chunk, as heads never wait for one that came alone."""
-        self._write(chunk)
+    @property
+    def send_chunk(self) -> Callable[[bytes], None] | None:
+        """The transport's own writing: a Python call less per event."""
+        return self._write
 
     def finish(self, data: bytes, trailers: bytes = b"") -> None:
         """Sends the last bytes, possibly none, and the last chunk, in one write."""

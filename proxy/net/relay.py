@@ -8,24 +8,24 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 
 from proxy.core.answer import Answer, trailers
 from proxy.core.errors import ClientGone, ClientStalled, OwnError, ProxyError
-from proxy.core.exchange import Capture, Exchange
+from proxy.core.exchange import Exchange
 from proxy.core.framers.sse import BOM
+from proxy.core.framing import LONE_CHUNKS
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
 from proxy.core.stages import Stage
-from proxy.core.watch import Watch
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import ChunkedSink, Client, Nowhere, Sink
-from proxy.net.tap import copying
+from proxy.net.onlookers import Onlookers
 from proxy.net.upstream.connection import Connection
 
 log = logging.getLogger("proxy")
 
 FAULT = "request %s failed in the proxy itself"
-UNREAD = "the stream of request %s is not read any more"
 # What one stream may unfold to in one turn of the loop, before others have theirs.
 TURN_BYTES = 256 * 1024
 # How much of an answer is read on for a client that has gone.
@@ -48,9 +48,10 @@ class Relay:
         "_held",
         "_injects",
         "_last",
+        "_onlookers",
+        "_send_chunk",
         "_sink",
         "_stage",
-        "_watch",
     )
 
     def __init__(
@@ -61,9 +62,10 @@ class Relay:
         self._connection = connection
         self._clocks = clocks
         self._exchange = exchange
+        self._onlookers = Onlookers(exchange)
         self._sink: Sink
+        self._send_chunk: Callable[[bytes], None] | None = None
         self._stage: Stage | None = None
-        self._watch: Watch | None = None
         self._injects = False
         self._gone = False
         self._held = False
@@ -74,7 +76,9 @@ class Relay:
 
     def start(self, sink: Sink, answer: Answer) -> None:
         """Sends the head now, with what there is of the body."""
-        self._sink, self._stage, self._watch, self._injects = sink, answer.stage, answer.watch, answer.injects
+        self._sink, self._stage, self._injects = sink, answer.stage, answer.injects
+        self._onlookers.watch = answer.watch
+        self._send_chunk = sink.send_chunk if answer.stage is None else None
         client, clocks, connection = self._client.connection, self._clocks, self._connection
         clocks.body_since = lambda: connection.last_read_at
         clocks.first_byte_since = connection.last_read_at
@@ -90,9 +94,7 @@ class Relay:
 
     async def wait(self) -> None:
         """Returns when the client's connection has taken all. Errors: what ended the body early, the client aborted."""
-        if not self._finished:
-            self._done = asyncio.get_running_loop().create_future()
-            await self._done
+        await self.read_on()
         if self._error is not None:
             raise self._error
 
@@ -104,17 +106,46 @@ class Relay:
     def close(self) -> None:
         """Listens no more to the client's connection, and writes down what was learnt of the stream."""
         self._client.connection.relay = None
-        exchange, watch, now = self._exchange, self._watch, time.monotonic()
+        exchange, now = self._exchange, time.monotonic()
         if self._clocks.client_write_since is not None:
             exchange.max_stall = max(exchange.max_stall, now - self._clocks.client_write_since)
         elif exchange.outcome != "complete" and exchange.last_byte_at is not None:
             exchange.max_gap = max(exchange.max_gap, now - exchange.last_byte_at)
-        if watch is not None:
-            self._watch = None
-            watch.tell(exchange, self._error, ended=self._finished)
+        self._onlookers.close(self._error, ended=self._finished)
 
-    def receive(self, data: bytes, last: bool, chunk: bytes = b"") -> None:
-        """One read of the upstream. Runs once per event: counters, one write, and only then a look at it."""
+    def receive_lone(self, read: bytes, now: float) -> bool:
+        """`receive` for what may be a chunk that came alone, and leaves as it came. Runs once per event.
+
+        A frame that the watch knows is not taken out of its chunk: to find all of it around one inside proves both.
+        """
+        send, watch, exchange = self._send_chunk, self._onlookers.watch, self._exchange
+        if send is None:
+            return False
+        size_line, size = LONE_CHUNKS[len(read)]
+        data = b""
+        if watch is not None and watch.known is not None and watch.known.fits(read, size_line):
+            watch.events += 1
+        else:
+            data = read.removeprefix(size_line).removesuffix(b"\r\n")
+            if len(data) != size:
+                return False
+        previous, exchange.last_byte_at = exchange.last_byte_at, now
+        if previous is not None and now - previous > exchange.max_gap:
+            exchange.max_gap = now - previous
+        exchange.bytes_out += size
+        try:
+            send(read)
+            if data:
+                self._onlookers.look(data, now)
+            if exchange.capture is not None:
+                self._onlookers.passed(data or read[len(size_line) : -2], now)
+        except Exception:  # else the loop would take it for the transport's
+            log.exception(FAULT, exchange.request_id)
+            self._fault()
+        return True
+
+    def receive(self, data: bytes, last: bool) -> None:
+        """One read of the upstream: counters, one write, and only then a look at it."""
         exchange = self._exchange
         now = self._connection.last_read_at
         previous, exchange.last_byte_at = exchange.last_byte_at, now
@@ -129,68 +160,35 @@ class Relay:
             if self._stage is not None:
                 self._last = last
                 self._through(self._stage, data)
-                if exchange.capture is not None:
-                    with copying(exchange) as capture:
-                        capture.read(data, now)
+                self._onlookers.read(data, now)
                 return
             exchange.bytes_out += len(data)
-            if chunk:
-                self._sink.pass_on(data, chunk)
-            elif last:
+            if last:
                 self._sink.finish(data, self._trailers())
                 self._end()
             else:
                 self._sink.write(data)
-            if self._watch is not None:
-                try:  # `_look`, written out
-                    self._watch.feed(data, now)
-                except Exception:  # as there
-                    self._watch = None
-                    log.exception(UNREAD, exchange.request_id)
+            self._onlookers.look(data, now)
             if exchange.capture is not None:
-                self._passed(exchange.capture, data, now)
-        except Exception:  # else the loop would take it for the transport's
+                self._onlookers.passed(data, now)
+        except Exception:  # likewise
             log.exception(FAULT, self._exchange.request_id)
             self._fault()
-
-    def _look(self, data: bytes) -> None:
-        """Gives the watch its copy of what was sent; what it cannot bear is its own matter."""
-        try:
-            if self._watch is not None:
-                self._watch.feed(data, self._connection.last_read_at)
-        except Exception:  # a reader's fault must not become the stream's
-            self._watch = None
-            log.exception(UNREAD, self._exchange.request_id)
 
     def _trailers(self) -> bytes:
         """The lines of the trailer section, if there is one."""
         found = self._connection.trailers
         lines = field_lines(trailers(self._forward, *found)) if found else b""
-        if found and self._exchange.capture is not None:
-            with copying(self._exchange) as capture:
-                capture.trailers(found[1], lines if isinstance(self._sink, ChunkedSink) else b"")
+        if found:
+            self._onlookers.trailers(found[1], lines if isinstance(self._sink, ChunkedSink) else b"")
         return lines
 
     def _send(self, piece: bytes) -> None:
         """Sends what came out of a stage."""
         self._exchange.bytes_out += len(piece)
         self._sink.write(piece)
-        self._look(piece)
-        self._copy(piece)
-
-    def _passed(self, capture: Capture, data: bytes, now: float) -> None:
-        """Gives a copy of what went on as it came. Written out: it runs once per event while somebody looks on."""
-        try:
-            (capture.read if self._gone else capture.passed)(data, now)
-        except Exception:  # likewise
-            self._exchange.capture = None
-            log.exception("request %s is not copied any more", self._exchange.request_id)
-
-    def _copy(self, data: bytes) -> None:
-        """Gives whoever wants one a copy of what was sent but not as it came."""
-        if data and self._exchange.capture is not None and not self._gone:
-            with copying(self._exchange) as capture:
-                capture.wrote(data)
+        self._onlookers.look(piece, self._connection.last_read_at)
+        self._onlookers.wrote(piece)
 
     def _through(self, stage: Stage, data: bytes) -> None:
         """Feeds the stage and sends its pieces, until it wants input, the client is full, or others have waited."""
@@ -216,8 +214,8 @@ class Relay:
                 rest = stage.flush()
                 self._exchange.bytes_out += len(rest)
                 self._sink.finish(rest, self._trailers())
-                self._look(rest)
-                self._copy(rest)
+                self._onlookers.look(rest, self._connection.last_read_at)
+                self._onlookers.wrote(rest)
                 self._end()
         except ProxyError as error:
             self.failed(error)
@@ -228,7 +226,7 @@ class Relay:
         return self._client.connection.writing_paused and not self._gone
 
     def _fault(self) -> None:
-        """Something unforeseen: the exchange ends, with an answer if nothing of one has left."""
+        """Something unforeseen was raised: the exchange ends, with an answer if nothing of one has left."""
         if self._client.answered:
             self.failed(OwnError())
         else:
@@ -255,14 +253,14 @@ class Relay:
         """
         stage = self._stage
         was_all = stage is None or self._let_go(stage)
-        event = None
-        if self._injects and self._forward.route.stream.error_event and error.side != "client" and self._watch:
-            event = self._watch.error_event()
+        event, watch = None, self._onlookers.watch
+        if self._injects and self._forward.route.stream.error_event and error.side != "client" and watch:
+            event = watch.error_event()
         rest = event or (stage.held() if stage is not None and was_all else b"")
         if rest:
             self._exchange.bytes_out += len(rest)
             self._sink.write(rest)
-            self._copy(rest)
+            self._onlookers.wrote(rest)
 
     def _let_go(self, stage: Stage) -> bool:
         """Sends what a stage had ready and kept only for a client that is behind; whether that was all of it.
@@ -281,15 +279,16 @@ class Relay:
 
     def beat(self, form: str) -> bool:
         """Sends a heartbeat if there is a place for one now; whether it did."""
-        if self._finished or self._gone or self._held or self._is_full or self._watch is None or not self._injects:
+        watch = self._onlookers.watch
+        if self._finished or self._gone or self._held or self._is_full or watch is None or not self._injects:
             return False
-        heartbeat = self._watch.heartbeat(form)
+        heartbeat = watch.heartbeat(form)
         if heartbeat is None:
             return False
         self._exchange.heartbeats += 1
         self._exchange.bytes_out += len(heartbeat)
         self._sink.write(heartbeat)
-        self._copy(heartbeat)
+        self._onlookers.wrote(heartbeat)
         return True
 
     @property
@@ -309,8 +308,8 @@ class Relay:
         if not self.reads_on:
             self._connection.close()
             return
-        self._gone = True
-        self._sink = Nowhere(READ_ON_BYTES, self._enough)
+        self._gone = self._onlookers.client_gone = True
+        self._sink, self._send_chunk = Nowhere(READ_ON_BYTES, self._enough), None
         self._clocks.client_write_since = None
         self._go_on()
 
@@ -323,7 +322,7 @@ class Relay:
     @property
     def reads_on(self) -> bool:
         """Whether the upstream is read on although the client has gone: the answer may still tell what it cost."""
-        watch = self._watch
+        watch = self._onlookers.watch
         return self._gone or (
             self._forward.route.stream.reads_on
             and watch is not None
@@ -344,9 +343,7 @@ class Relay:
         self._clocks.client_unsent = self._sink.unsent
         self._clocks.client_write_since = time.monotonic()
         self._connection.pause()
-        if self._exchange.capture is not None:
-            with copying(self._exchange) as capture:
-                capture.paused()
+        self._onlookers.paused()
 
     def resume(self) -> None:
         """The client has caught up."""
@@ -355,9 +352,7 @@ class Relay:
             self._exchange.max_stall = max(self._exchange.max_stall, now - since)
         self._clocks.client_write_since = None
         self._exchange.last_byte_at = now  # the silence was not the upstream's
-        if self._exchange.capture is not None:
-            with copying(self._exchange) as capture:
-                capture.resumed()
+        self._onlookers.resumed()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -368,7 +363,7 @@ class Relay:
             if self._held and self._stage is not None:
                 self._held = False
                 self._through(self._stage, b"")
-        except Exception:  # else the loop would take it for the transport's
+        except Exception:  # likewise
             log.exception(FAULT, self._exchange.request_id)
             self._fault()
         if self._finished or self._held or self._is_full:

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.core.errors import ClientError, NotImplementedByProxy
-from proxy.core.framing import LONE_CHUNKS, Framing, of_request
+from proxy.core.framing import LONE_BYTES, LONE_CHUNKS, Framing, of_request
 from tests.core.samples import request, sent
 
 NONE, LENGTH, CHUNKED = "none", "length", "chunked"
@@ -175,4 +175,4 @@ def test_each_chunk_that_may_come_alone_is_known_by_its_length() -> None:
     """The form is ours: hexadecimal, in small letters and without zeros in front."""
     chunks = {len(line) + size + 2: (line, size) for size in range(1, 1024) for line in (b"%x\r\n" % size,)}
     for length, known in enumerate(LONE_CHUNKS):
-        assert known == chunks.get(length, (b"", -1))
+        assert known == chunks.get(length, (bytes(LONE_BYTES), -1))

@@ -13,6 +13,7 @@ from proxy.core.dialects.gemini import GeminiArray
 from proxy.core.dialects.ollama import Ollama
 from proxy.core.dialects.openai import Chat, Responses
 from proxy.core.dialects.plain import Plain
+from proxy.core.framing import LONE_CHUNKS
 from proxy.core.skeleton import Skeleton, Words, learn, words_of
 from proxy.core.watch import LESSON_BYTES, Watch, words
 
@@ -30,6 +31,12 @@ every_dialect = pytest.mark.parametrize("dialect", TEMPLATES, ids=[dialect.name 
 
 def frame(dialect: type[Dialect], text: str) -> bytes:
     return TEMPLATES[dialect] % json.dumps(text, ensure_ascii=False).encode() + END
+
+
+def chunked(data: bytes) -> tuple[bytes, bytes]:
+    """The size line of the chunk with that data, and the chunk."""
+    line = b"%x\r\n" % len(data)
+    return line, line + data + b"\r\n"
 
 
 def learnt(dialect: type[Dialect], *texts: str) -> Skeleton:
@@ -138,16 +145,34 @@ def test_no_frame_with_a_mark_ever_fits(
     if skeleton.fits(other):
         assert not any(mark.is_in(other) for mark in marks)
         assert other.count(END) == 1
+    size_line, size = LONE_CHUNKS[len(other)]
+    if skeleton.fits(other, size_line):
+        data = other.removeprefix(size_line).removesuffix(b"\r\n")
+        assert len(data) == size
+        assert skeleton.fits(data)
+
+
+@every_dialect
+def test_a_frame_in_a_chunk_fits_with_its_size_line_only(dialect: type[Dialect]) -> None:
+    """MUST. Which proves that the chunk is one, with nothing in front of it or behind."""
+    skeleton = learnt(dialect)
+    line, chunk = chunked(frame(dialect, "word"))
+    assert skeleton.fits(chunk, line)
+    for other in (chunk[1:], chunk[:-1], chunk[:-2], chunk + b"\r\n", chunk * 2, chunk.upper(), chunk[len(line) :]):
+        assert not skeleton.fits(other, line)
+        assert not skeleton.fits(other)
+    assert not skeleton.fits(chunk)
+    assert not skeleton.fits(chunk, chunked(frame(dialect, "words"))[0])
 
 
 @every_dialect
 def test_a_watch_that_knows_the_frames_learns_the_same(dialect: type[Dialect], monkeypatch: pytest.MonkeyPatch) -> None:
-    """MUST. One event a read or several, each is counted, and the last word is heard."""
+    """MUST. One event a chunk or a read, or several, each is counted, and the last word is heard."""
     known: list[bool] = []
     fits = Skeleton.fits
 
-    def noted(skeleton: Skeleton, frame: bytes) -> bool:
-        known.append(fits(skeleton, frame))
+    def noted(skeleton: Skeleton, text: bytes, size_line: bytes = b"") -> bool:
+        known.append(fits(skeleton, text, size_line))
         return known[-1]
 
     monkeypatch.setattr(Skeleton, "fits", noted)
@@ -160,13 +185,19 @@ def test_a_watch_that_knows_the_frames_learns_the_same(dialect: type[Dialect], m
         Anthropic: b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
         Ollama: b'{"response":"","done":true}\n',
     }[dialect]
-    for together in (1, 2, 7):
+    for together, in_chunks in ((1, True), (1, False), (2, False), (7, False)):
         watch = Watch("lines" if dialect is Ollama else "sse", dialect(), 1 << 16)
         for at in range(0, len(frames), together):
-            watch.feed(b"".join(frames[at : at + together]), 1.0)
-        assert known.count(True) > 250
+            data = b"".join(frames[at : at + together])
+            line, chunk = chunked(data)
+            if in_chunks and watch.known is not None and watch.known.fits(chunk, line):
+                watch.events += 1
+            else:
+                watch.feed(data, 1.0)
+        assert known.count(True) > 230
         known.clear()
         watch.feed(last, 2.0)
+        assert watch.known is None or not watch._pending  # as long as something has not been read
         watch.close()
         assert (watch.events, watch.verdict(ended_well=True)) == (301, "complete")
 

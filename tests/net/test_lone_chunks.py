@@ -2,12 +2,22 @@
 
 import asyncio
 from itertools import pairwise
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import ProxyError
+from proxy.core.answer import Answer
+from proxy.core.dialects.ollama import Ollama
+from proxy.core.dialects.openai import Chat
+from proxy.core.errors import ProxyError, ResponseMalformed
+from proxy.core.exchange import Exchange
+from proxy.core.framing import Body as BodyEnd
+from proxy.core.watch import Watch
+from proxy.net.downstream import ChunkedSink
+from proxy.net.relay import Relay
 from proxy.net.upstream.connection import Connection
 from proxy.net.upstream.response import ResponseReader
 
@@ -16,42 +26,64 @@ from .origin import Script, fin, request
 from .responses import SSE
 from .wire import chunk
 
+CHUNKED_BODY = BodyEnd("chunked")
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class Body:
-    """A receiver that writes down what it is given."""
+class Body(Relay):
+    """A relay to nowhere that writes down what it is given, and which reads left as they came."""
 
-    def __init__(self) -> None:
-        self.data = b""
-        self.chunks: list[bytes] = []
-        self.ended = False
+    def __init__(self, connection: Connection, watch: Watch | None) -> None:
+        client, clocks = SimpleNamespace(connection=Mock(writing_paused=False, tail=None)), Mock()
+        self.exchange = Exchange("1", 0.0, 0.0)
+        super().__init__(client, connection, Mock(), clocks, self.exchange)  # type: ignore[arg-type]
         self.error: ProxyError | None = None
+        self.ended = False
+        self.chunks: list[bytes] = []
+        self.sent = b""
+        sink = ChunkedSink(SimpleNamespace(write=self.write), b"")  # type: ignore[arg-type]
+        self.start(sink, Answer(200, b"OK", [], CHUNKED_BODY, watch=watch))
 
-    def receive(self, data: bytes, last: bool, chunk: bytes = b"") -> None:
-        self.data += data
+    @property
+    def data(self) -> bytes:
+        """The body that was sent, read by the tests' own reader."""
+        data, rest = b"", self.sent
+        while rest and not rest.startswith(b"0\r\n"):
+            line, _, rest = rest.partition(b"\r\n")
+            data, end, rest = data + rest[: int(line, 16)], rest[int(line, 16) :][:2], rest[int(line, 16) + 2 :]
+            assert end == b"\r\n"
+        assert self.exchange.bytes_out == len(data)
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def receive(self, data: bytes, last: bool) -> None:
+        super().receive(data, last)
         self.ended = self.ended or last
-        if chunk:
-            assert chunk == b"%x\r\n%b\r\n" % (len(data), data)
-            self.chunks.append(chunk)
+
+    def receive_lone(self, read: bytes, now: float) -> bool:
+        before = self.sent
+        taken = super().receive_lone(read, now)
+        assert self.sent == before + read * taken
+        self.chunks += [read] * taken
+        return taken
 
     def failed(self, error: ProxyError) -> None:
         self.error = error
 
 
-def begun() -> tuple[Connection, Body]:
-    connection, body = Connection(asyncio.new_event_loop()), Body()
+def begun(watch: Watch | None = None) -> tuple[Connection, Body]:
+    connection = Connection(asyncio.new_event_loop())
     connection._loop.close()
     connection.begin(b"GET", None)
     arrive(connection, HEAD)
-    connection.attach(body)
-    return connection, body
+    return connection, Body(connection, watch)
 
 
 def arrive(connection: Connection, data: bytes) -> None:
     """One read, as a loop does it."""
-    connection.get_buffer(-1)[: len(data)] = data
-    connection.buffer_updated(len(data))
+    connection.data_received(data)
 
 
 def coded(data: bytes, form: str) -> bytes:
@@ -86,6 +118,28 @@ def test_any_chunks_in_any_reads_give_the_same_body(
     assert (body.data, body.ended, body.error) == (b"".join(data for data, _ in chunks), True, None)
 
 
+@given(cuts=st.sets(st.integers(0, 40_000), max_size=6), whole=st.booleans())
+def test_frames_that_are_known_are_counted_wherever_reads_are_cut(cuts: set[int], whole: bool) -> None:
+    """MUST. Most frames leave without being looked at twice; not one is lost to the count or to the body."""
+    frames = [
+        b'data: {"choices":[{"delta":{"content":"token %d"},"finish_reason":null}]}\n\n' % number
+        for number in range(99)
+    ] + [b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n"]
+    stream = b"".join(map(chunk, frames)) + b"0\r\n\r\n"
+    ends = (
+        {sum(len(chunk(each)) for each in frames[:number]) for number in range(1, len(frames) + 1)} if whole else set()
+    )
+    cuts = {0, len(stream)} | {at for at in cuts | ends if at < len(stream)}
+    watch = Watch("sse", Chat(), 1 << 16)
+    connection, body = begun(watch)
+    for start, end in pairwise(sorted(cuts)):
+        arrive(connection, stream[start:end])
+    assert (body.data, body.ended) == (b"".join(frames), True)
+    watch.close()
+    assert (watch.events, watch.verdict(ended_well=True)) == (len(frames), "complete")
+    assert not whole or len(body.chunks) > 80
+
+
 @pytest.mark.parametrize(
     "reads",
     [
@@ -107,6 +161,21 @@ def test_what_only_looks_like_a_lone_chunk_is_read_by_the_parser(reads: list[byt
     assert (body.ended, body.error) == (True, None)
 
 
+@pytest.mark.parametrize("size", [21, 262, 40, 300])
+def test_a_known_frame_without_a_chunk_around_it_fails(size: int) -> None:
+    """MUST. Of every length, and no chunk is 21 or 262 bytes long."""
+    watch = Watch("lines", Ollama(), 1 << 16)
+    connection, body = begun(watch)
+    for number in range(500):
+        arrive(connection, chunk(b'{"response":"%d"}\n' % number))
+    sent = body.sent
+    assert watch.known is not None
+    frame = b'{"response":"%b"}\n' % (b"x" * (size - len(b'{"response":""}\n')))
+    assert (len(frame), watch.known.fits(frame)) == (size, True)
+    arrive(connection, frame)
+    assert (body.sent, type(body.error)) == (sent, ResponseMalformed)
+
+
 @pytest.mark.parametrize(
     "wrong", [b"5\r\nhell\r\n", b"5\r\nhelloo\r\n", b"\r\nhello\r\n", b"-5\r\nhello\r\n", b"g\r\n\r\n"]
 )
@@ -126,7 +195,7 @@ async def test_events_of_their_own_chunk_leave_as_they_came(
     fed: list[int] = []
     feed = ResponseReader.feed
 
-    def counted(reader: ResponseReader, data: memoryview) -> ProxyError | None:
+    def counted(reader: ResponseReader, data: bytes) -> ProxyError | None:
         fed.append(len(data))
         return feed(reader, data)
 

@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection to an origin, seen from the client's side: one exchange at a time, pushed as it arrives.
 
-`buffer_updated` hands on what one read brought, in the same turn of the loop and in one call: no task, queue or future
+`data_received` hands on what one read brought, in the same turn of the loop and in one call: no task, queue or future
 stands between two events. This module moves bytes and tells; what they mean is `response`'s, whether a response may be
 used is decided in `core.answer`, what to do with it in `handler`.
 """
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
-from proxy.core.framing import LONE_CHUNKS, Body
+from proxy.core.framing import LONE_BYTES, Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
 from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close, unsent_bytes
-from proxy.net.upstream.buffer import STARTS, VIEW
+from proxy.net.upstream.buffer import MUCH_BYTES, READ_BYTES, IntoBuffer
 from proxy.net.upstream.receiver import Raw, Receiver
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
@@ -25,7 +25,7 @@ from proxy.net.upstream.response import OnInterim, ResponseReader
 HELD_BYTES = 64 * 1024
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """A connection to an origin.
 
     Life of an exchange: `begin`, `write` and `wait_writable` for the request, `head`, `attach`; the pool then looks at
@@ -34,6 +34,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_acknowledged",
+        "_brings_much",
         "_ended_first",
         "_failure",
         "_head_waiter",
@@ -70,6 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self._poller: select.poll | None = None
         self._raw: Raw | None = None
         self._paused = False
+        self._brings_much = False
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
         self.born = time.monotonic()
@@ -92,6 +94,9 @@ class Connection(asyncio.BufferedProtocol):
         self._reader.begin(method, head_limit, on_interim, tunnel)
         self._straight = None
         self.request_sent = False
+        if self._brings_much and self._transport is not None:
+            self._brings_much = False
+            self._transport.set_protocol(self)
 
     def write(self, data: bytes) -> None:
         """Sends bytes of the request; `wait_writable` says when more are welcome."""
@@ -254,36 +259,33 @@ class Connection(asyncio.BufferedProtocol):
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """The shared buffer; what is in it has been used up by the time this is called again."""
-        return VIEW
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Parses one read and hands on the body bytes in it. Runs once per event."""
+    def data_received(self, data: bytes) -> None:
+        """Takes one small read; one that is large is the first of more, most likely. Runs once per event."""
         straight = self._straight
-        if straight is not None and nbytes < len(LONE_CHUNKS):
-            chunk = STARTS[nbytes].tobytes()
-            size_line, size = LONE_CHUNKS[nbytes]
-            data = chunk.removeprefix(size_line).removesuffix(b"\r\n")
-            if len(data) == size:
-                self.last_read_at = time.monotonic()
-                straight.receive(data, False, chunk)
+        if straight is not None and len(data) < LONE_BYTES:
+            self.last_read_at = now = time.monotonic()
+            if straight.receive_lone(data, now):
                 return
+        if len(data) > MUCH_BYTES and self._transport is not None:
+            self._brings_much = True
+            self._transport.set_protocol(IntoBuffer(self))
+        self.take(data)
+
+    def take(self, read: bytes | memoryview) -> None:
+        """Parses one read and hands on the body bytes in it."""
         reader = self._reader
         if reader.complete:
-            self._beyond(bytes(VIEW[:nbytes]))
+            self._beyond(bytes(read))
             return
         self.last_read_at = time.monotonic()
-        read = STARTS[nbytes] if nbytes < 1024 else VIEW[:nbytes]
         failure = reader.feed(read)
         receiver, pieces = self._receiver, reader.pieces
         if receiver is not None:
             if pieces or reader.complete:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
-                is_between = (
-                    reader.between_chunks and bytes(read[-2:]) == b"\r\n"
-                )  # not behind a part of the next one's size
+                # Not behind a part of the next one's size.
+                is_between = reader.between_chunks and read[-2:] == b"\r\n"
                 self._straight = receiver if is_between else None
                 receiver.receive(body, reader.complete)
         elif reader.head is not None:
@@ -377,8 +379,8 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or transport.get_extra_info("ssl_object") is not None:
             return
         with contextlib.suppress(OSError), open_again(transport) as rest:
-            while not self._reader.complete and (size := rest.recv_into(VIEW)):
-                self.buffer_updated(size)
+            while not self._reader.complete and (data := rest.recv(READ_BYTES)):
+                self.take(data)
 
     def pause_writing(self) -> None:
         """The upstream takes the request more slowly than it arrives."""

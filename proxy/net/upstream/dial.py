@@ -27,6 +27,7 @@ from proxy.core.errors import (
 )
 from proxy.core.routes import Origin
 from proxy.net.sockets import tune
+from proxy.net.upstream.buffer import IntoBuffer
 from proxy.net.upstream.connection import Connection
 
 # RFC 8305 section 5 recommends 250 ms before the next address is tried beside the first.
@@ -68,16 +69,16 @@ async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin, context: ssl
     # From here on the loop owns the socket and closes it, whatever happens: closing it ourselves would free its number
     # under a transport that still uses it, and the next connection would get that number.
     if origin.tls is None:
-        _, protocol = await loop.create_connection(lambda: Connection(loop), sock=connected)
-    else:
-        _, protocol = await loop.create_connection(
-            lambda: Connection(loop),
-            sock=connected,
-            ssl=context,
-            server_hostname=origin.tls.server_name or origin.host,
-            ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
-        )
-    return protocol
+        _, connection = await loop.create_connection(lambda: Connection(loop), sock=connected)
+        return connection
+    _, protocol = await loop.create_connection(
+        lambda: IntoBuffer(Connection(loop)),
+        sock=connected,
+        ssl=context,
+        server_hostname=origin.tls.server_name or origin.host,
+        ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
+    )
+    return protocol.connection
 
 
 async def _resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[_AddressInfo]:

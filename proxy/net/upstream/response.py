@@ -25,7 +25,7 @@ _REASON = re.compile(rb"[\t -~\x80-\xff]*\Z")
 OnInterim = Callable[[ResponseHead], None]
 
 
-def _begins_http(data: memoryview) -> bool:
+def _begins_http(data: bytes | memoryview) -> bool:
     """Whether these first bytes may begin a response; empty lines before it are skipped."""
     begun = bytes(data[:32]).lstrip(b"\r\n")[: len(_START)]
     return begun == _START[: len(begun)]
@@ -118,7 +118,7 @@ class ResponseReader:
         """Whether a byte of the head has come."""
         return self._overhead_bytes > 0
 
-    def feed(self, data: memoryview) -> ProxyError | None:
+    def feed(self, data: bytes | memoryview) -> ProxyError | None:
         """Takes what arrived; the error is what is wrong with it. Good pieces before a fault are in `pieces`.
 
         Runs once per event.
@@ -129,7 +129,7 @@ class ResponseReader:
         if self.head is None:
             self._read_bytes = len(data)
             if not self._overhead_bytes:
-                self._is_usual = data[: len(_USUAL)].tobytes() == _USUAL
+                self._is_usual = data[: len(_USUAL)] == _USUAL
                 if not self._is_usual and not _begins_http(data):
                     return ResponseMalformed()  # the parser also reads the heads of RTSP and ICE
         _chunk_ended.clear()
