@@ -95,21 +95,21 @@ def first(subject: Subject, _streams: int) -> Row:
     return subject.load("first", times=FIRST_TIMES)
 
 
-def requests(subject: Subject, _streams: int) -> Row:
+def requests(subject: Subject, _streams: int, connections: int = CONNECTIONS) -> Row:
     """With wrk where it is installed, after a short run of our own loop that compares every body."""
-    subject.load("requests", connections=CONNECTIONS, seconds=WARM_UP_S)
+    subject.load("requests", connections=connections, seconds=WARM_UP_S)
     before_s = account.cpu_s(list(subject.pids))
     if shutil.which("wrk"):
-        row = _wrk(subject.port)
+        row = _wrk(subject.port, connections)
     else:
-        row = subject.load("requests", connections=CONNECTIONS, seconds=REQUEST_SECONDS)
+        row = subject.load("requests", connections=connections, seconds=REQUEST_SECONDS)
     used_s = account.cpu_s(list(subject.pids)) - before_s
     return {**row, "cpu_us_per_request": used_s * 1e6 / row["requests"]}
 
 
-def _wrk(port: int) -> Row:
+def _wrk(port: int, connections: int) -> Row:
     url = f"http://127.0.0.1:{port}/json"
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{REQUEST_SECONDS}s", url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{REQUEST_SECONDS}s", url]
     told = on_load_core(command, limit_s=REQUEST_SECONDS + 30).stdout
     if bad := re.search(r"(Socket errors|Non-2xx).*", told):
         raise Spoiled(f"wrk: {bad[0]}")
