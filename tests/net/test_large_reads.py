@@ -10,8 +10,8 @@ from proxy.net.upstream.connection import Connection
 
 from .conftest import MakeOrigin, MakeProxy
 from .origin import pushed, whole_request
-from .responses import OK
-from .wire import head
+from .responses import CHUNKED, OK, SSE
+from .wire import chunk, head
 
 MUCH = random.Random(1).randbytes(8 * MUCH_BYTES)
 
@@ -44,11 +44,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_a_connection_that_brings_much_reads_into_the_buffer_until_its_next_request(
     origin: MakeOrigin, proxy: MakeProxy, reads: list[str]
 ):
-    """MUST. From its first large read on, and one connection brings both."""
-    script = [whole_request, OK, whole_request, head_of(8), pushed(MUCH, 8)]
-    one = await origin([*script, *script])
+    """MUST. From the head of what is no stream, or else from its first large read; one connection brings both."""
+    large = b"%x\r\n" % len(MUCH * 8)
+    counted = [whole_request, OK, whole_request, head_of(8), pushed(MUCH, 8)]
+    growing = [whole_request, OK, whole_request, CHUNKED + large, pushed(MUCH, 8), b"\r\n" + chunk(b"")]
+    streamed = [whole_request, OK, whole_request, SSE + large, pushed(MUCH, 8), b"\r\n" + chunk(b"")]
+    one = await origin([*counted, *streamed, *growing, *streamed])
     client = await (await proxy(one)).connect()
-    for _ in range(2):
+    for _ in range(4):
         assert (await client.ask_for_answer()).status == 200
         assert set(reads) == {"small"}
         reads.clear()

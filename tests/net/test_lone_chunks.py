@@ -220,6 +220,20 @@ async def test_events_of_their_own_chunk_leave_as_they_came(
     assert len(fed) <= 6
 
 
+@pytest.mark.parametrize("ends", [[b"3\r\nabc\r\n0\r\n\r\n"], [b"3\r\nabc\r\n", b"0\r\n\r\n"], [b"0\r\n", b"\r\n"]])
+@pytest.mark.parametrize("stray", [b"5\r\nhello\r\n", b"1\r\nx\r\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_what_comes_behind_the_end_goes_to_nobody(ends: list[bytes], stray: bytes) -> None:
+    """MUST. The client may still be taking what was before it. RFC 9112 section 9.2."""
+    connection, body = begun()
+    connection._transport = transport = Mock()
+    for read in (b"3\r\nabc\r\n", b"3\r\nabc\r\n", *ends):
+        arrive(connection, read)
+    sent = body.sent
+    assert (body.ended, sent.count(b"0\r\n\r\n")) == (True, 1)
+    arrive(connection, stray)
+    assert (body.sent, body.error, transport.abort.called) == (sent, None, True)
+
+
 def test_what_another_connection_read_says_nothing_of_this_one() -> None:
     """MUST. In the middle of a chunk, behind the end of somebody else's."""
     connection, body = begun()

@@ -87,9 +87,9 @@ class Connection(asyncio.Protocol):
     def begin(
         self, method: bytes, head_limit: int | None, on_interim: OnInterim | None = None, tunnel: bool = False
     ) -> None:
-        """Starts an exchange: what comes from now on answers this request. `head_limit` is in bytes, None is none.
+        """What comes from now on answers this request; `tunnel` is whether it asks to switch protocols.
 
-        `tunnel` is whether the request asks to switch protocols.
+        `head_limit` is in bytes, None is none.
         """
         self._reader.begin(method, head_limit, on_interim, tunnel)
         self._straight = None
@@ -148,6 +148,12 @@ class Connection(asyncio.Protocol):
     def take_whole(self) -> bytes | None:
         """The body, if all of it is here already, small and without trailers; it needs no receiver then."""
         return self._reader.take_whole()
+
+    def expect_much(self) -> None:
+        """Reads into the shared buffer until the next request."""
+        if self._transport is not None and self._transport.get_protocol() is self:
+            self._brings_much = True
+            self._transport.set_protocol(IntoBuffer(self))
 
     def attach(self, receiver: Receiver) -> None:
         """Gives the body to a receiver, from its first byte on; what is there already arrives before this returns."""
@@ -260,15 +266,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
-        """Takes one small read; one that is large is the first of more, most likely. Runs once per event."""
+        """Takes one read; one that is large is the first of more, most likely. Runs once per event."""
         straight = self._straight
         if straight is not None and len(data) < LONE_BYTES:
             self.last_read_at = now = time.monotonic()
             if straight.receive_lone(data, now):
                 return
-        if len(data) > MUCH_BYTES and self._transport is not None:
-            self._brings_much = True
-            self._transport.set_protocol(IntoBuffer(self))
+        if len(data) > MUCH_BYTES:
+            self.expect_much()
         self.take(data)
 
     def take(self, read: bytes | memoryview) -> None:
@@ -279,19 +284,15 @@ class Connection(asyncio.Protocol):
             return
         self.last_read_at = time.monotonic()
         failure = reader.feed(read)
-        receiver, pieces = self._receiver, reader.pieces
+        receiver = self._receiver
         if receiver is not None:
-            if pieces or reader.complete:
-                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                pieces.clear()
-                # Not behind a part of the next one's size.
-                is_between = reader.between_chunks and read[-2:] == b"\r\n"
-                self._straight = receiver if is_between else None
-                receiver.receive(body, reader.complete)
+            # Not behind a part of the next chunk's size.
+            self._straight = receiver if reader.between_chunks and read[-2:] == b"\r\n" else None
+            self._deliver()
         elif reader.head is not None:
             if failure is None:
                 self._tell_head(reader.head)
-            if len(pieces) > 1 and sum(map(len, pieces)) > HELD_BYTES:
+            if len(reader.pieces) > 1 and sum(map(len, reader.pieces)) > HELD_BYTES:
                 self.pause()
         if failure is not None:
             self.fail(failure)

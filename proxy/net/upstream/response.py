@@ -42,9 +42,10 @@ _chunk_ended: list[bool] = []
 class ResponseReader:
     """The responses of one connection, one after the other. `begin` before each.
 
-    `between_chunks` is whether the last read went to the end of a chunk; a part of the next one's size may have come
-    with it, which the parser does not tell. `pieces` are body bytes that nobody has taken yet; whoever takes them
-    clears the list. `keep_alive` is whether the connection may be used again, as far as the response tells.
+    `between_chunks` is whether the last read went to the end of a chunk that is not the last; a part of the next one's
+    size may have come with it, which the parser does not tell. `pieces` are body bytes that nobody has taken yet;
+    whoever takes them clears the list. `keep_alive` is whether the connection may be used again, as far as the response
+    tells.
     """
 
     __slots__ = (
@@ -142,7 +143,7 @@ class ResponseReader:
             if not self.complete:
                 return self._mapped(error)
             self.keep_alive = False  # a fault behind the end harms no response, only the next one
-        self.between_chunks = bool(_chunk_ended)
+        self.between_chunks = bool(_chunk_ended) and not self.complete
         if self.pieces and not self.complete:
             self._overhead_bytes = 0
             return None
