@@ -5,6 +5,7 @@ server ── handler ── downstream          the client's side: accept, serv
              ├── planner                 aiohttp's request into our types; a head that comes again is decided once
              ├── upload                  a request body on its way, pulled
              ├── deadlines, tail         clocks of an exchange; the last bytes it leaves with a client
-             ├── tap, sockets            telling observers; socket options of both sides
-             └── upstream/               the other side: call, pool, dial, TLS, connection, response
+             ├── onlookers, tap          who reads a body after it was sent; who is told of an exchange
+             ├── sockets                 socket options of both sides
+             └── upstream/               the other side: call, pool, dial, TLS, connection, its buffer, response
 """
