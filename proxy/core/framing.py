@@ -93,6 +93,7 @@ def _is_length(value: bytes) -> bool:
     return value.isdigit() and len(value) <= 18
 
 
+# Reads of fewer bytes are compared.
 LONE_BYTES = 1024
 
 

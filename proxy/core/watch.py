@@ -3,7 +3,8 @@
 The first frames are read one by one, so that the moments of the first event and the first token are right. From then on
 bytes are gathered and read some kilobytes at a time, and only frames with a mark of their dialect are taken apart: a
 frame costs half a microsecond instead of five. A frame that is like those before it (`skeleton`) costs a quarter of
-that, and is not even gathered. Where something may be put into a stream, every frame is read at once.
+that, and is not even gathered where it comes in a chunk of its own. Where something may be put into a stream, every
+frame is read at once.
 """
 
 import functools
@@ -109,7 +110,7 @@ class Watch:
         return self._framer is not None and self._framer.at_boundary and not dialect.ended and not dialect.failed
 
     def feed(self, data: bytes, now: float) -> None:
-        """Takes a copy of what was sent."""
+        """Takes a copy of what was sent. Runs once per event that is not `known`."""
         if self._framer is None:
             self.known = None
             self._pending.append(data)
@@ -260,8 +261,9 @@ class Watch:
             self._see_marked(frames, marks, last)
         elif self.events >= self._lesson_at and len(frames) > 1 and len(text) <= LESSON_BYTES and dialect.MARKS:
             self._lesson_at = self.events + EVENTS_BETWEEN_LESSONS
-            alike = [frame + separator for frame in frames[:3]]
-            self._skeleton = learn(alike, words(type(dialect))) or self._skeleton
+            alike = frames[:3]
+            if separator == b"\n" or all(map(_DATA.search, alike)):  # comments are alike too, and no events
+                self._skeleton = learn([frame + separator for frame in alike], words(type(dialect))) or self._skeleton
 
     def _see_marked(self, frames: list[bytes], marks: list[Mark], last: Mark | None) -> None:
         repeated: dict[bytes, bytes] = {}

@@ -85,7 +85,7 @@ class Sink:
 
     @property
     def send_chunk(self) -> Callable[[bytes], None] | None:
-        """Sends a chunk as it came, once the head has left; None where none may leave so."""
+        """What sends a chunk as it came, if that is allowed at all; to be called only when the head has left."""
         return None
 
     def finish(self, data: bytes, trailers: bytes = b"") -> None:
@@ -130,7 +130,7 @@ class ChunkedSink(Sink):
 
     @property
     def send_chunk(self) -> Callable[[bytes], None] | None:
-        """The transport's own writing: a Python call less per event."""
+        """The transport's own writing, which spares a Python call per event."""
         return self._write
 
     def finish(self, data: bytes, trailers: bytes = b"") -> None:

@@ -86,7 +86,7 @@ class Aftermath:
         try:
             if life.relay is not None:
                 async with asyncio.timeout(READ_ON_S):
-                    await life.relay.read_on()
+                    await life.relay.until_finished()
         except TimeoutError:
             log.debug("request %s was read on in vain", exchange.request_id)
         finally:

@@ -6,7 +6,7 @@ What either raises is logged and ends its looking; the stream does not notice.
 import logging
 
 from proxy.core.errors import ProxyError
-from proxy.core.exchange import Exchange
+from proxy.core.exchange import Capture, Exchange
 from proxy.core.message import Field
 from proxy.core.watch import Watch
 from proxy.net.tap import copying
@@ -34,11 +34,8 @@ class Onlookers:
             self.watch = None
             log.exception("the stream of request %s is not read any more", self._exchange.request_id)
 
-    def passed(self, data: bytes, now: float) -> None:
+    def passed(self, capture: Capture, data: bytes, now: float) -> None:
         """Gives a copy of what went on as it came. Written out: it runs once per event while somebody wants copies."""
-        capture = self._exchange.capture
-        if capture is None:
-            return
         try:
             (capture.read if self.client_gone else capture.passed)(data, now)
         except Exception:  # likewise

@@ -96,7 +96,7 @@ class Relay:
 
     async def wait(self) -> None:
         """Returns when the client's connection has taken all. Errors: what ended the body early, the client aborted."""
-        await self.read_on()
+        await self.until_finished()
         if self._error is not None:
             raise self._error
 
@@ -118,13 +118,14 @@ class Relay:
     def receive_lone(self, read: bytes, now: float) -> bool:
         """`receive` for what may be a chunk that came alone, and leaves as it came. Runs once per event.
 
-        A frame that the watch knows is not taken out of its chunk: to find all of it around one inside proves both.
+        A frame that the watch knows is not taken out of its chunk: where the size line, the constant parts of the frame
+        and the end of the line fill the read but for its insides, it is such a chunk.
         """
         send, watch, exchange = self._send_chunk, self._onlookers.watch, self._exchange
         if send is None:
             return False
         size_line, size = LONE_CHUNKS[len(read)]
-        data = b""
+        data = b""  # of a known frame
         if watch is not None and watch.known is not None and watch.known.fits(read, size_line):
             watch.events += 1
         else:
@@ -140,7 +141,7 @@ class Relay:
             if data:
                 self._onlookers.look(data, now)
             if exchange.capture is not None:
-                self._onlookers.passed(data or read[len(size_line) : -2], now)
+                self._onlookers.passed(exchange.capture, data or read[len(size_line) : -2], now)
         except Exception:  # else the loop would take it for the transport's
             log.exception(FAULT, exchange.request_id)
             self._fault()
@@ -172,7 +173,7 @@ class Relay:
                 self._sink.write(data)
             self._onlookers.look(data, now)
             if exchange.capture is not None:
-                self._onlookers.passed(data, now)
+                self._onlookers.passed(exchange.capture, data, now)
         except Exception:  # likewise
             log.exception(FAULT, self._exchange.request_id)
             self._fault()
@@ -334,8 +335,8 @@ class Relay:
             and not self._client.connected
         )
 
-    async def read_on(self) -> None:
-        """Returns when the upstream has said all for which it is read on."""
+    async def until_finished(self) -> None:
+        """Returns when nothing more will be relayed, or read on, whatever the reason."""
         if not self._finished:
             self._done = asyncio.get_running_loop().create_future()
             await self._done

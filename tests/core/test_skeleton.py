@@ -219,3 +219,52 @@ def test_nothing_is_learnt_of_large_frames(monkeypatch: pytest.MonkeyPatch, size
     assert watch.events == 100
     assert bool(taken) == is_learnt
     assert max(taken, default=0) <= LESSON_BYTES
+
+
+@pytest.mark.parametrize("comment", [b": %d\n\n", b"id: %d\n\n", b': {"t":"%d"}\n\n', b": %d\nretry: 1\n\n"])
+def test_comments_are_alike_too_and_stay_no_events(comment: bytes) -> None:
+    """MUST. Nothing is learnt of what a client does not act on."""
+    watch = Watch("sse", Chat(), 1 << 16)
+    watch.feed(frame(Chat, "one"), 1.0)
+    for number in range(1000):
+        line, chunk = chunked(comment % (10_000 + number))
+        if watch.known is not None and watch.known.fits(chunk, line):
+            watch.events += 1
+        else:
+            watch.feed(chunk[len(line) : -2], 1.0)
+    watch.close()
+    assert watch.events == 1
+
+
+@pytest.mark.parametrize("fill", range(16))
+def test_a_frame_behind_a_part_of_another_is_not_known_alone(fill: int) -> None:
+    """MUST. Behind the beginning of a comment it is one, however whole it looks; also where a batch ends in between."""
+    watch = Watch("sse", Chat(), 1 << 16)
+    fed = 0
+    while watch.known is None or fed < 100 + fill:
+        watch.feed(frame(Chat, f"word{fed}"), 1.0)
+        fed += 1
+    watch.feed(b": ", 1.0)
+    for number in range(40):
+        line, chunk = chunked(frame(Chat, f"word{number}"))
+        if watch.known is not None and watch.known.fits(chunk, line):
+            watch.events += 1
+        else:
+            watch.feed(chunk[len(line) : -2], 1.0)
+    watch.close()
+    assert watch.events == fed + 39
+
+
+def test_a_batch_that_ends_within_a_frame_leaves_none_known() -> None:
+    """MUST. The same, where the part is the last of what is read at once."""
+    watch = Watch("sse", Chat(), 1 << 16)
+    before = 0
+    while watch.known is None:
+        watch.feed(frame(Chat, f"word{before}"), 1.0)
+        before += 1
+    many = [frame(Chat, f"word{number}") for number in range(40)]
+    watch.feed(b"".join(many) + b": ", 1.0)
+    assert (watch.events, watch.known) == (before + 40, None)
+    watch.feed(many[0] * 40, 1.0)
+    watch.close()
+    assert watch.events == before + 79

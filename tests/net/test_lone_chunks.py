@@ -34,7 +34,7 @@ class Body(Relay):
     """A relay to nowhere that writes down what it is given, and which reads left as they came."""
 
     def __init__(self, connection: Connection, watch: Watch | None) -> None:
-        client, clocks = SimpleNamespace(connection=Mock(writing_paused=False, tail=None)), Mock()
+        client, clocks = SimpleNamespace(connection=Mock(writing_paused=False, tail=None), answered=True), Mock()
         self.exchange = Exchange("1", 0.0, 0.0)
         super().__init__(client, connection, Mock(), clocks, self.exchange)  # type: ignore[arg-type]
         self.error: ProxyError | None = None
@@ -65,7 +65,7 @@ class Body(Relay):
     def receive_lone(self, read: bytes, now: float) -> bool:
         before = self.sent
         taken = super().receive_lone(read, now)
-        assert self.sent == before + read * taken
+        assert self.error or self.sent == before + read * taken
         self.chunks += [read] * taken
         return taken
 

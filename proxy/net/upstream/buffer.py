@@ -3,7 +3,8 @@
 A loop fills the buffer and calls `buffer_updated` before it does anything else, and the parser copies what it hands
 out. A large body goes through four times as fast as with `data_received`, which allocates up to 256 KiB a read, and
 less of it is held for a client that does not read; TLS would even allocate as much for every event. A small read of
-plain TCP is another matter: it costs 750 cycles less with `data_received`, of 14,400 that an event costs.
+plain TCP is another matter: it costs 750 cycles less with `data_received`, of 14,400 that an event costs. So streams
+are read with that until a read is large, all else with the buffer from its head on.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.net.upstream.connection import Connection
 
 READ_BYTES = 64 * 1024
-# A read from which on more of that size are expected.
+# A larger read is the first of more.
 MUCH_BYTES = READ_BYTES // 2
 # Always a view: asyncio's TLS slices it to read on, and a slice of a bytearray would be a copy, so that one client saw
 # what an earlier read left there.
