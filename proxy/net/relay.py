@@ -44,7 +44,6 @@ class Relay:
         "_exchange",
         "_finished",
         "_forward",
-        "_gone",
         "_held",
         "_injects",
         "_last",
@@ -67,7 +66,6 @@ class Relay:
         self._send_chunk: Callable[[bytes], None] | None = None
         self._stage: Stage | None = None
         self._injects = False
-        self._gone = False
         self._held = False
         self._last = False
         self._finished = False
@@ -226,7 +224,7 @@ class Relay:
     @property
     def _is_full(self) -> bool:
         """Whether the client has to catch up first; nobody waits for one that has gone."""
-        return self._client.connection.writing_paused and not self._gone
+        return self._client.connection.writing_paused and not self._onlookers.client_gone
 
     def _fault(self) -> None:
         """Something unforeseen was raised: the exchange ends, with an answer if nothing of one has left."""
@@ -283,7 +281,14 @@ class Relay:
     def beat(self, form: str) -> bool:
         """Sends a heartbeat if there is a place for one now; whether it did."""
         watch = self._onlookers.watch
-        if self._finished or self._gone or self._held or self._is_full or watch is None or not self._injects:
+        if (
+            self._finished
+            or self._onlookers.client_gone
+            or self._held
+            or self._is_full
+            or watch is None
+            or not self._injects
+        ):
             return False
         heartbeat = watch.heartbeat(form)
         if heartbeat is None:
@@ -306,12 +311,12 @@ class Relay:
 
     def client_lost(self) -> None:
         """Nobody reads any more: nothing more is taken from the upstream, unless its usage is wanted."""
-        if self._gone:
+        if self._onlookers.client_gone:
             return
         if not self.reads_on:
             self._connection.close()
             return
-        self._gone = self._onlookers.client_gone = True
+        self._onlookers.client_gone = True
         self._sink, self._send_chunk = Nowhere(READ_ON_BYTES, self._enough), None
         self._clocks.client_write_since = None
         self._go_on()
@@ -326,7 +331,7 @@ class Relay:
     def reads_on(self) -> bool:
         """Whether the upstream is read on although the client has gone: the answer may still tell what it cost."""
         watch = self._onlookers.watch
-        return self._gone or (
+        return self._onlookers.client_gone or (
             self._forward.route.stream.reads_on
             and watch is not None
             and not (watch.dialect.ended and watch.dialect.usage)
@@ -360,7 +365,7 @@ class Relay:
 
     def _go_on(self) -> None:
         """Sends what a stage still holds, and reads on when that is all."""
-        if self._finished or self._is_full or not (self._client.connected or self._gone):
+        if self._finished or self._is_full or not (self._client.connected or self._onlookers.client_gone):
             return
         try:
             if self._held and self._stage is not None:
