@@ -24,6 +24,7 @@ Row = dict[str, Any]
 
 CONNECTIONS = 32
 REQUEST_SECONDS = 2
+EVENTS = 120
 WARM_UP_S = 0.3
 FIRST_TIMES = 400
 FILES_BESIDE = 200  # open files of a proxy that are not its streams'
@@ -65,7 +66,7 @@ class Measure:
 
 def events(subject: Subject, streams: int) -> Row:
     """Streams at 40 events a second for three seconds."""
-    return streaming(subject, streams, events=120, hz=40)
+    return streaming(subject, streams, events=EVENTS, hz=40)
 
 
 def idle(subject: Subject, streams: int) -> Row:
