@@ -18,7 +18,7 @@ def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures streamsafe beside its peers.")
     parser.add_argument("--quick", action="store_true", help="one round of the main measures, under two minutes")
-    parser.add_argument("--rounds", type=int, metavar="N", help="of each; default: 3 of what wanders, 1 or 2 else")
+    parser.add_argument("--rounds", type=int, metavar="N", help="of each; default: 3 or 5 of what wanders, 1 or 2 else")
     parser.add_argument("--only", metavar="NAME,...", help=f"of {','.join(run.SECTIONS)}")
     parser.add_argument("--peers", metavar="NAME,...", help=f"of {','.join(run.FINDERS)}; empty for none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all rows of all rounds are written")
