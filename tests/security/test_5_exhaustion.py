@@ -305,11 +305,7 @@ async def test_a_normal_client_does_not_notice_an_attack(origin: MakeOrigin, ser
         dripping = asyncio.create_task(drip(list(slow), stop))
         stalled = await asyncio.gather(*[served.connect(kept=False, receive_buffer=32 * 1024) for _ in range(STALLED)])
         try:
-            for client in stalled:
-                client.get(b"/n/pour")
-            for client in stalled:
-                await client.next_head(20)
-                client.pause()
+            await asyncio.gather(*[stop_reading(client) for client in stalled])
             await all_paused(one)
             seen = len(events.pieces)
             attacked = await timed(normal, 200)
@@ -331,6 +327,17 @@ async def test_a_normal_client_does_not_notice_an_attack(origin: MakeOrigin, ser
             stop.set()
             await dripping
         await timed(normal, 20)
+
+
+async def stop_reading(client: Client) -> None:
+    """Asks for what pours, and takes no more of it than its head came with.
+
+    To be called for all at once: what pours for those that wait until others have stopped keeps this process so busy
+    that it may find no time for a head.
+    """
+    client.get(b"/n/pour")
+    await client.next_head(20)
+    client.pause()
 
 
 async def all_paused(one: Origin) -> None:
