@@ -83,6 +83,8 @@ class Relay:
         client.relay = self
         if client.tail is not None:
             client.tail.release()
+        if answer.stream is None:
+            connection.expect_much()
         connection.attach(self)
         if self._error is not None:
             return

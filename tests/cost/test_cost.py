@@ -20,10 +20,10 @@ from .script import Counted
 # Step: most Python calls, most system calls. A bound is today's count and less than one call more for what stands on
 # the hot path, two in a hundred more for a request, where a branch less travelled may cost one.
 BOUNDS = {
-    # 5.02: the read (3), the relay, a look at what it is; 3.0: wait, read, write.
-    "event": (5.4, 3.4),
-    # 18.02: eight events in one read leave in one write; nothing comes more often but a look at each (8).
-    "burst of 8 events": (18.4, 3.4),
+    # 3.02: the read, the relay, a look at what it is; 3.0: wait, read, write.
+    "event": (3.4, 3.4),
+    # 17.02: eight events in one read leave in one write; nothing comes more often but a look at each (8).
+    "burst of 8 events": (17.4, 3.4),
     # 116.0; 8.0: the wait, read and write of two sides, one more wait, and a look whether a kept connection is alive.
     "request": (118.4, 8.6),
     # 129.0; 10.1: also what the upstream's TCP has acknowledged, for a retry (2).

@@ -1,9 +1,10 @@
-"""Reading into one buffer that all connections share.
+"""Reading into one buffer that all connections share, where reads are large or come out of TLS.
 
 A loop fills the buffer and calls `buffer_updated` before it does anything else, and the parser copies what it hands
 out. A large body goes through four times as fast as with `data_received`, which allocates up to 256 KiB a read, and
-less of it is held for a client that does not read. It costs 10 % more instructions of ours for a small event, 4 % of
-all.
+less of it is held for a client that does not read; TLS would even allocate as much for every event. A small read of
+plain TCP is another matter: it costs 750 cycles less with `data_received`, of 14,400 that an event costs. So streams
+are read with that until a read is large, all else with the buffer from its head on.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from proxy.net.upstream.connection import Connection
 
 READ_BYTES = 64 * 1024
+# A larger read is the first of more.
+MUCH_BYTES = READ_BYTES // 2
 # Always a view: asyncio's TLS slices it to read on, and a slice of a bytearray would be a copy, so that one client saw
 # what an earlier read left there.
 _VIEW = memoryview(bytearray(READ_BYTES))
@@ -39,7 +42,7 @@ class IntoBuffer(asyncio.BufferedProtocol):
         return _VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hands on one read. Runs once per event."""
+        """Hands on one read. Runs once per event of an upstream with TLS."""
         if nbytes < LONE_BYTES:
             self.connection.data_received(_STARTS[nbytes].tobytes())
         else:

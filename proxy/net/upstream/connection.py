@@ -17,7 +17,7 @@ from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomple
 from proxy.core.framing import LONE_BYTES, Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
 from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close, unsent_bytes
-from proxy.net.upstream.buffer import READ_BYTES
+from proxy.net.upstream.buffer import MUCH_BYTES, READ_BYTES, IntoBuffer
 from proxy.net.upstream.receiver import Raw, Receiver
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_acknowledged",
+        "_brings_much",
         "_ended_first",
         "_failure",
         "_head_waiter",
@@ -70,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._poller: select.poll | None = None
         self._raw: Raw | None = None
         self._paused = False
+        self._brings_much = False
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
         self.born = time.monotonic()
@@ -92,6 +94,9 @@ class Connection(asyncio.Protocol):
         self._reader.begin(method, head_limit, on_interim, tunnel)
         self._straight = None
         self.request_sent = False
+        if self._brings_much and self._transport is not None:
+            self._brings_much = False
+            self._transport.set_protocol(self)
 
     def write(self, data: bytes) -> None:
         """Sends bytes of the request; `wait_writable` says when more are welcome."""
@@ -143,6 +148,12 @@ class Connection(asyncio.Protocol):
     def take_whole(self) -> bytes | None:
         """The body, if all of it is here already, small and without trailers; it needs no receiver then."""
         return self._reader.take_whole()
+
+    def expect_much(self) -> None:
+        """Reads into the shared buffer until the next request."""
+        if self._transport is not None and self._transport.get_protocol() is self:
+            self._brings_much = True
+            self._transport.set_protocol(IntoBuffer(self))
 
     def attach(self, receiver: Receiver) -> None:
         """Gives the body to a receiver, from its first byte on; what is there already arrives before this returns."""
@@ -255,12 +266,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
-        """Takes one small read. Runs once per event."""
+        """Takes one read; one that is large is the first of more, most likely. Runs once per event."""
         straight = self._straight
         if straight is not None and len(data) < LONE_BYTES:
             self.last_read_at = now = time.monotonic()
             if straight.receive_lone(data, now):
                 return
+        if len(data) > MUCH_BYTES:
+            self.expect_much()
         self.take(data)
 
     def take(self, read: bytes | memoryview) -> None:

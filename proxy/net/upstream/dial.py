@@ -69,8 +69,8 @@ async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin, context: ssl
     # From here on the loop owns the socket and closes it, whatever happens: closing it ourselves would free its number
     # under a transport that still uses it, and the next connection would get that number.
     if origin.tls is None:
-        _, protocol = await loop.create_connection(lambda: IntoBuffer(Connection(loop)), sock=connected)
-        return protocol.connection
+        _, connection = await loop.create_connection(lambda: Connection(loop), sock=connected)
+        return connection
     _, protocol = await loop.create_connection(
         lambda: IntoBuffer(Connection(loop)),
         sock=connected,
