@@ -1,6 +1,7 @@
 """Large reads go into one buffer that all connections share, small ones do not; the bytes are the same."""
 
 import random
+import zlib
 
 import pytest
 
@@ -62,6 +63,25 @@ async def test_a_connection_that_brings_much_reads_into_the_buffer_until_its_nex
         assert reads.count("large") > 8
         reads.clear()
     assert len(one.connections) == 1
+
+
+async def test_events_come_as_small_reads_until_one_is_large(origin: MakeOrigin, proxy: MakeProxy, reads: list[str]):
+    """MUST. One large piece changes the way, no number of small ones does."""
+    sizes = [1, 1, 100, MUCH_BYTES // 2, 1, 1, len(MUCH), 1, 100]
+    one = await origin([whole_request, SSE])
+    client = await (await proxy(one)).connect(kept=False)
+    client.get()
+    message = await client.next_head()
+    ways, size = [], 0
+    for piece in sizes:
+        reads.clear()
+        one.connections[0].send(chunk(MUCH[:piece]))
+        size += piece
+        await client.wait_body(message, size)
+        ways.append(reads[-1])
+    assert ways[:6] == ["small"] * 6
+    assert ways[7:] == ["large"] * 2
+    assert message.checksum == zlib.crc32(b"".join([MUCH[:piece] for piece in sizes]))
 
 
 async def test_an_end_behind_large_reads_is_seen(origin: MakeOrigin, proxy: MakeProxy, reads: list[str]):
