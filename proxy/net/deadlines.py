@@ -1,10 +1,11 @@
 """Deadlines without timers per event: one coarse timer a worker looks at stamps that are written anyway.
 
 A deadline therefore fires up to `TICK_S` late, and one of more than ten seconds up to `LONG_TICKS` of them, which is
-nothing beside what it guards.
+nothing beside what it guards. A stream that just flows says itself before when nobody has to look.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -22,8 +23,8 @@ from proxy.core.errors import (
 from proxy.core.routes import Timeouts
 
 TICK_S = 0.1
-# What may wait for some seconds at least is looked at once in so many ticks: a stream that is open and silent costs a
-# microsecond a second then, where it cost nine. A prime number, so that it spreads whatever the size of the objects.
+# What may wait for some seconds at least has a turn once in so many ticks. A prime number, so that it spreads whatever
+# the size of the objects.
 LONG_TICKS = 11
 
 
@@ -32,6 +33,13 @@ class Watched(Protocol):
 
     def check(self, now: float) -> None:
         """Looks at the clock, in seconds of time.monotonic; may add or discard watched things."""
+
+
+class Patient(Watched, Protocol):
+    """Something whose deadlines are all some seconds away at least."""
+
+    due: float
+    """When the first of them may have passed, in seconds of time.monotonic: there is no `check` before."""
 
 
 class Sweeper:
@@ -43,41 +51,54 @@ class Sweeper:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._often: set[Watched] = set()
-        self._seldom: list[set[Watched]] = [set() for _ in range(LONG_TICKS)]
+        self._seldom: list[set[Patient]] = [set() for _ in range(LONG_TICKS)]
         self._tick = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._often) + sum(map(len, self._seldom))
 
-    def add(self, watched: Watched, has_time: bool = False) -> None:
+    def add(self, watched: Watched) -> None:
         """Watches from now on; a second time is the same as once."""
-        # Objects lie 16 bytes apart, or some multiple of it.
-        (self._seldom[(id(watched) >> 4) % LONG_TICKS] if has_time else self._often).add(watched)
-        if self._timer is None:
-            self._timer = self._loop.call_later(TICK_S, self._sweep)
+        self._often.add(watched)
+        self._start()
+
+    def add_patient(self, watched: Patient) -> None:
+        """The same for what has time."""
+        self._seldom[_place(watched)].add(watched)
+        self._start()
 
     def discard(self, watched: Watched) -> None:
         """Stops watching."""
         self._often.discard(watched)
-        self._seldom[(id(watched) >> 4) % LONG_TICKS].discard(watched)
+        self._seldom[_place(watched)].discard(watched)
 
     def close(self) -> None:
         """Stops for good."""
-        for watched in (self._often, *self._seldom):
-            watched.clear()
+        self._often.clear()
+        for patient in self._seldom:
+            patient.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _start(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(TICK_S, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
         self._tick = (self._tick + 1) % LONG_TICKS
         now = time.monotonic()
-        for watched in (*self._often, *self._seldom[self._tick]):
+        for watched in (*self._often, *[patient for patient in self._seldom[self._tick] if patient.due <= now]):
             watched.check(now)
-        if self._timer is None and (self._often or any(self._seldom)):
-            self._timer = self._loop.call_later(TICK_S, self._sweep)
+        if self._often or any(self._seldom):
+            self._start()
+
+
+def _place(watched: Watched) -> int:
+    """In which tick it is looked at. Objects lie 16 bytes apart, or some multiple of it."""
+    return (id(watched) >> 4) % LONG_TICKS
 
 
 class Deadlines:
@@ -95,6 +116,7 @@ class Deadlines:
         "client_body_since",
         "client_unsent",
         "client_write_since",
+        "due",
         "expire",
         "first_byte_since",
         "head_since",
@@ -108,6 +130,9 @@ class Deadlines:
         self.expire: Callable[[ProxyError], None] = _nobody
         """Who is told of the deadline that passed."""
         self._backlog = 0
+        self.due = 0.0
+        """Later than now only in a body that flows, which looks at its clocks some times an hour then: a silent stream
+        takes 40 ns for each tick, where a look takes a microsecond."""
         self.started = started
         self.head_since: float | None = None
         self.first_byte_since: float | None = None
@@ -125,6 +150,13 @@ class Deadlines:
     def has_time(self) -> bool:
         """Whether it is enough to look from time to time."""
         return self._timeouts.has_time
+
+    def wait_for_client(self, unsent: Callable[[], int], now: float) -> None:
+        """The client has to take what is written before more is read for it; `unsent` says how many bytes are left.
+
+        Looked at often from now on, as all that it takes counts.
+        """
+        self.client_unsent, self.client_write_since, self.due = unsent, now, 0.0
 
     def release(self) -> None:
         """Lets go of whom it watched: they refer to their clocks too, and only the collector frees such circles."""
@@ -153,7 +185,10 @@ class Deadlines:
         if self.body_since is not None:
             if self.first_byte_since is not None and _over(self.first_byte_since, timeouts.first_byte, now):
                 return FirstByteTimeout()
-            return BodyTimeout() if _over(self.body_since(), timeouts.idle, now) else None
+            heard_at = self.body_since()
+            if self.upload_since is None and self.client_body_since is None and self.first_byte_since is None:
+                self.due = min(_end(heard_at, timeouts.idle), _end(self.started, timeouts.total))
+            return BodyTimeout() if _over(heard_at, timeouts.idle, now) else None
         return UpstreamTimeout() if _over(self.head_since, timeouts.head, now) else None
 
     def _moved(self, unsent: Callable[[], int] | None, since: float, now: float) -> float:
@@ -165,6 +200,10 @@ class Deadlines:
 
 def _nobody(error: ProxyError) -> None:
     """Before there is anything to end."""
+
+
+def _end(since: float, limit_s: float | None) -> float:
+    return math.inf if limit_s is None else since + limit_s
 
 
 def _over(since: float | None, limit_s: float | None, now: float) -> bool:

@@ -15,17 +15,20 @@ from proxy.net.upload import Upload
 class Pulse:
     """The heartbeats of one stream; watched by the sweeper, so that they cost nothing per event."""
 
-    __slots__ = ("_beat", "_last", "_relay")
+    __slots__ = ("_beat", "_due", "_relay")
 
     def __init__(self, relay: Relay, beat: Heartbeat) -> None:
         self._relay = relay
         self._beat = beat
-        self._last = 0.0
+        self._due = 0.0
 
     def check(self, now: float) -> None:
         """Sends one if the upstream has been silent for long enough."""
-        if now - max(self._relay.heard_at, self._last) >= self._beat.every_s and self._relay.beat(self._beat.form):
-            self._last = now
+        if now < self._due:
+            return
+        self._due = max(self._due, self._relay.heard_at + self._beat.every_s)
+        if now >= self._due and self._relay.beat(self._beat.form):
+            self._due = now + self._beat.every_s
 
 
 class Early:

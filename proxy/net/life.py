@@ -28,7 +28,7 @@ class Life:
         self.clocks = clocks
         self.call = call
         self.relay: Relay | None = None
-        sweeper.add(clocks, clocks.has_time)
+        (sweeper.add_patient if clocks.has_time else sweeper.add)(clocks)
 
     def watch(self, watched: Watched | None) -> None:
         """Watches this beside the clocks, in place of what was watched so."""

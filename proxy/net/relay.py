@@ -348,8 +348,7 @@ class Relay:
 
     def pause(self) -> None:
         """The client's buffer is full: nothing more is read for it."""
-        self._clocks.client_unsent = self._sink.unsent
-        self._clocks.client_write_since = time.monotonic()
+        self._clocks.wait_for_client(self._sink.unsent, time.monotonic())
         self._connection.pause()
         self._onlookers.paused()
 

@@ -1,9 +1,20 @@
 """The sweeper: one timer for everything that has deadlines."""
 
 import asyncio
+import math
+import time
 
 import pytest
 
+from proxy.core.errors import (
+    BodyTimeout,
+    ClientStalled,
+    FirstByteTimeout,
+    ProxyError,
+    RequestTimeout,
+    TotalTimeout,
+    UploadTimeout,
+)
 from proxy.core.routes import Timeouts
 from proxy.net import deadlines
 from proxy.net.deadlines import LONG_TICKS, Deadlines, Sweeper
@@ -16,6 +27,7 @@ class Looked:
 
     def __init__(self, beside: "Looked | None" = None) -> None:
         self.looks = 0
+        self.due = 0.0
         self.at: list[int] = []
         self._beside = beside
 
@@ -32,7 +44,7 @@ async def test_what_has_time_is_looked_at_seldom_and_never_all_at_once(monkeypat
     often = Looked()
     seldom = [Looked(often) for _ in range(1000)]
     for one in seldom:
-        sweeper.add(one, has_time=True)
+        sweeper.add_patient(one)
     sweeper.add(often)
     assert len(sweeper) == 1001
     assert await settles(lambda: often.looks >= 4 * LONG_TICKS)
@@ -50,6 +62,105 @@ async def test_what_has_time_is_looked_at_seldom_and_never_all_at_once(monkeypat
     await asyncio.sleep(0.01)  # many ticks: that no look follows is no event
     assert often.looks == looks
     sweeper.close()
+
+
+async def test_what_cannot_have_passed_yet_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand streams that flow none is looked at, until one says that it is due."""
+    monkeypatch.setattr(deadlines, "TICK_S", 0.001)
+    sweeper = Sweeper(asyncio.get_running_loop())
+    often, flowing = Looked(), [Looked() for _ in range(100)]
+    sweeper.add(often)
+    for one in flowing:
+        one.due = math.inf
+        sweeper.add_patient(one)
+    assert await settles(lambda: often.looks >= 2 * LONG_TICKS)
+    assert not any(one.looks for one in flowing)
+    flowing[7].due = time.monotonic()
+    assert await settles(lambda: flowing[7].looks > 0)
+    assert sum(one.looks > 0 for one in flowing) == 1
+    sweeper.close()
+
+
+class Exchange:
+    """The clocks of one exchange that has come to its body, and what they said."""
+
+    def __init__(self, **limits: float | None) -> None:
+        self.said: list[type[ProxyError]] = []
+        self.heard_at = 100.0
+        self.clocks = Deadlines(Timeouts(**limits), 90.0)
+        self.clocks.expire = lambda error: self.said.append(type(error))
+        self.clocks.body_since = lambda: self.heard_at
+
+    def look(self, now: float) -> list[type[ProxyError]]:
+        """What a sweep at that time leads to."""
+        if self.clocks.due <= now:
+            self.clocks.check(now)
+        return self.said
+
+
+def test_a_body_that_flows_is_due_when_its_silence_would_be_too_long() -> None:
+    one = Exchange(idle=20.0)
+    assert one.look(101.0) == []
+    assert one.clocks.due == 120.0
+    one.heard_at = 115.0
+    assert one.look(121.0) == []
+    assert one.clocks.due == 135.0
+    assert one.look(135.0) == []
+    assert one.look(135.1) == [BodyTimeout]
+
+
+def test_a_body_that_may_be_silent_is_due_when_all_of_it_took_too_long() -> None:
+    one = Exchange(idle=None, total=60.0)
+    assert one.look(101.0) == []
+    assert one.clocks.due == 150.0
+    assert one.look(150.1) == [TotalTimeout]
+    forever = Exchange(idle=None)
+    assert forever.look(101.0) == []
+    assert forever.clocks.due == math.inf
+
+
+def test_a_client_that_falls_behind_in_a_body_that_flows_is_looked_at_at_once_and_by_what_it_takes() -> None:
+    one = Exchange(client_write=30.0)
+    left = 500
+    assert one.look(101.0) == []
+    one.clocks.wait_for_client(lambda: left, 102.0)
+    assert one.clocks.due == 0.0
+    one.look(103.0)
+    left = 400
+    one.look(120.0)
+    assert one.look(149.0) == []
+    assert one.look(150.1) == [ClientStalled]
+
+
+def test_a_client_that_catches_up_leaves_the_clocks_as_they_were() -> None:
+    one = Exchange(client_write=30.0, idle=20.0)
+    one.clocks.wait_for_client(lambda: 1, 102.0)
+    one.look(103.0)
+    one.clocks.client_write_since = None
+    one.heard_at = 104.0
+    assert one.look(105.0) == []
+    assert one.clocks.due == 124.0
+
+
+@pytest.mark.parametrize(
+    ("clock", "limits", "error"),
+    [
+        ("first_byte_since", {"first_byte": 15.0}, FirstByteTimeout),
+        ("client_body_since", {"client_body": 15.0}, RequestTimeout),
+        ("upload_since", {"idle": 15.0}, UploadTimeout),
+    ],
+)
+def test_a_body_that_waits_for_more_than_the_next_byte_is_looked_at(
+    clock: str, limits: dict[str, float], error: type[ProxyError]
+) -> None:
+    """Until its first byte, and while the request is still on its way."""
+    one = Exchange(**limits)
+    setattr(one.clocks, clock, 100.0)
+    for now in (100.0, 101.0, 114.9):
+        one.heard_at = now
+        assert one.look(now) == []
+        assert one.clocks.due == 0.0
+    assert one.look(115.1) == [error]
 
 
 @pytest.mark.parametrize("name", ["head", "first_byte", "idle", "total", "client_write", "client_body"])
