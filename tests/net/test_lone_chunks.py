@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,12 +16,14 @@ from proxy.core.dialects.openai import Chat
 from proxy.core.errors import ProxyError, ResponseMalformed
 from proxy.core.exchange import Exchange
 from proxy.core.framing import Body as BodyEnd
+from proxy.core.routes import Tls
 from proxy.core.watch import Watch
 from proxy.net.downstream import ChunkedSink
 from proxy.net.relay import Relay
 from proxy.net.upstream.connection import Connection
 from proxy.net.upstream.response import ResponseReader
 
+from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
 from .origin import Script, fin, request
 from .responses import SSE
@@ -195,10 +198,16 @@ def test_a_chunk_whose_size_is_wrong_is_no_lone_chunk(wrong: bytes) -> None:
     assert not body.ended
 
 
+@pytest.mark.parametrize("secure", [False, True])
 async def test_events_of_their_own_chunk_leave_as_they_came(
-    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+    origin: MakeOrigin,
+    proxy: MakeProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    authority: trustme.CA,
+    authority_file: str,
+    secure: bool,
 ) -> None:
-    """MUST. Each at once; the parser reads the first one and the end."""
+    """MUST. Each at once; the parser reads the first one and the end. Over TLS likewise."""
     fed: list[int] = []
     feed = ResponseReader.feed
 
@@ -212,8 +221,8 @@ async def test_events_of_their_own_chunk_leave_as_they_came(
     script: Script = [request, SSE]
     for event, gate in zip(events, gates, strict=True):
         script = [*script, gate, chunk(event)]
-    one = await origin([*script, chunk(b""), *script, fin])
-    client = await (await proxy(one)).connect()
+    one = await origin([*script, chunk(b""), *script, fin], tls=serving(authority) if secure else None)
+    client = await (await proxy(one, tls=Tls(ca=authority_file) if secure else None)).connect()
     for ending in ("complete", "fin"):
         for gate in gates:
             gate.clear()
