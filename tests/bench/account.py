@@ -78,6 +78,17 @@ def rss_kib(pids: list[int]) -> int:
     return sum(int((PROC / f"{pid}/statm").read_text().split()[1]) for pid in pids) * page_kib
 
 
+def shared_kib(pids: list[int]) -> int:
+    """Resident memory of processes that are forks of each other: pages that they share count once in all.
+
+    Where the system does not tell, they count once for each. Errors: OSError, where one has ended.
+    """
+    if not HAS_PROC:
+        return rss_kib(pids)
+    lines = [line for pid in pids for line in (PROC / f"{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
 def _thread_ns(thread: Path) -> int:
     with contextlib.suppress(OSError):  # it ended while we looked
         return int((thread / "schedstat").read_bytes().split()[0])

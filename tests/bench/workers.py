@@ -47,7 +47,8 @@ def section(bench: Bench) -> Section:
         "load's, half on all cores with it; `even` how evenly connections were shared out (1 is best); capacity what "
         "workers with a core each would reach by that; measured the most that came through in any of them. "
         "Instructions are ours and the kernel's, connections included, the middle of all runs. Two to one is by "
-        "instructions where they could be counted, as these do not wander, else by CPU.",
+        "instructions where they could be counted, as these do not wander, else by CPU. At rest, what processes share "
+        "is counted once.",
     )
     return Section("workers", table, {"rounds": rounds})
 
@@ -68,14 +69,14 @@ def _command(workers: int, site: Site) -> list[str]:
 
 
 def _take(kind: str, workers: int, program: Subject) -> Row:
+    rest = {"start_s": program.start_s, "rest_kib": account.shared_kib(list(program.pids))}
     before = {pid: account.cpu_s([pid]) for pid in program.pids}
     with account.instructions(list(program.pids)) as instructions:
         row = LOADS[kind](program, workers)
     if instructions and kind == "event":  # of requests nobody knows how many the warming up had
         row = {**row, "instructions_per_event": instructions[0] / (STREAMS * workers * measures.EVENTS)}
     used = sorted((account.cpu_s([pid]) - before[pid] for pid in program.pids), reverse=True)[:workers]
-    rest = {"start_s": program.start_s, "rest_kib": program.rest_kib, "even": statistics.mean(used) / max(used)}
-    return {**row, **rest}
+    return {**row, **rest, "even": statistics.mean(used) / max(used)}
 
 
 def capacity(runs: list[Row], kind: str, workers: int) -> float:
