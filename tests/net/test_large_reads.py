@@ -4,11 +4,14 @@ import random
 import zlib
 
 import pytest
+import trustme
 
 from proxy.core.framing import LONE_BYTES
+from proxy.core.routes import Tls
 from proxy.net.upstream.buffer import MUCH_BYTES, IntoBuffer
 from proxy.net.upstream.connection import Connection
 
+from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
 from .origin import pushed, whole_request
 from .responses import CHUNKED, OK, SSE
@@ -97,3 +100,17 @@ async def test_an_end_behind_large_reads_is_seen(origin: MakeOrigin, proxy: Make
     await one.connections[0].wait_ended()
     assert (await client.ask_for_answer()).status == 200
     assert len(one.connections) == 2
+
+
+async def test_all_of_tls_is_read_into_the_buffer(
+    origin: MakeOrigin, proxy: MakeProxy, reads: list[str], authority: trustme.CA, authority_file: str
+):
+    """MUST. Also what follows a large answer: the other way would take 256 KiB for every event."""
+    streamed = [whole_request, SSE + chunk(b"data: 1\n\n"), chunk(b"")]
+    one = await origin([whole_request, head_of(1), pushed(MUCH, 1), *streamed] * 2, tls=serving(authority))
+    client = await (await proxy(one, tls=Tls(ca=authority_file))).connect()
+    for _ in range(2):
+        assert (await client.ask_for_answer()).body == MUCH
+        assert (await client.ask_for_answer()).body == b"data: 1\n\n"
+    assert set(reads) == {"large"}
+    assert len(one.connections) == 1

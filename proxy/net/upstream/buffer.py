@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 READ_BYTES = 64 * 1024
 # A larger read is the first of more.
 MUCH_BYTES = READ_BYTES // 2
+# The most that TLS has at once, and says so: one read of the socket, and what was left of a record. It has to fit, as
+# an end that comes before the next turn of the loop would take away what does not.
+_TLS_BYTES = 320 * 1024
 # Always a view: asyncio's TLS slices it to read on, and a slice of a bytearray would be a copy, so that one client saw
 # what an earlier read left there.
-_VIEW = memoryview(bytearray(READ_BYTES))
+_ALL = memoryview(bytearray(_TLS_BYTES))
+_VIEW = _ALL[:READ_BYTES]
 # Its first bytes, for as many as an event has: a slice made anew costs as much as a quarter of the parser's work on it.
 _STARTS = tuple(_VIEW[:size] for size in range(LONE_BYTES))
 
@@ -39,14 +43,14 @@ class IntoBuffer(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The shared buffer; what is in it has been used up by the time this is called again."""
-        return _VIEW
+        return _VIEW if sizehint <= READ_BYTES else _ALL
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hands on one read. Runs once per event of an upstream with TLS."""
         if nbytes < LONE_BYTES:
             self.connection.data_received(_STARTS[nbytes].tobytes())
         else:
-            self.connection.take(_VIEW[:nbytes])
+            self.connection.take(_ALL[:nbytes])
 
     def eof_received(self) -> bool:
         """The upstream sends no more."""

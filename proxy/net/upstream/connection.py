@@ -16,7 +16,7 @@ from typing import cast
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
 from proxy.core.framing import LONE_BYTES, Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
-from proxy.net.sockets import bytes_acknowledged, open_again, reset_on_close, unsent_bytes
+from proxy.net.sockets import bytes_acknowledged, keep_end_behind_bytes, open_again, reset_on_close, unsent_bytes
 from proxy.net.upstream.buffer import MUCH_BYTES, READ_BYTES, IntoBuffer
 from proxy.net.upstream.receiver import Raw, Receiver
 from proxy.net.upstream.response import OnInterim, ResponseReader
@@ -264,6 +264,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        keep_end_behind_bytes(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Takes one read; one that is large is the first of more, most likely. Runs once per event."""
