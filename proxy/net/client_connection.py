@@ -24,7 +24,7 @@ from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
 from proxy.net.relay import Relay
 from proxy.net.request import Request
-from proxy.net.sockets import tune, unsent_bytes
+from proxy.net.sockets import keep_end_behind_bytes, tune, unsent_bytes
 from proxy.net.tail import Tail
 from proxy.net.tunnel import Tunnel
 
@@ -84,6 +84,7 @@ class ClientConnection(web.RequestHandler):
         """A client has come."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        keep_end_behind_bytes(transport)
         self.tail = Tail(transport)
         accepted = transport.get_extra_info("socket")
         if accepted is not None:
@@ -101,7 +102,7 @@ class ClientConnection(web.RequestHandler):
         aiohttp's parser forgets the requests of one call when something behind them is malformed: it is given no more
         than one head at a time.
         """
-        self._ending = data[-len(_PLAIN_END) :] if len(data) >= len(_PLAIN_END) else self._ending + data
+        self._ending = (data if len(data) >= len(_PLAIN_END) else self._ending + data)[-len(_PLAIN_END) :]
         start, end = 0, data.find(b"\r\n\r\n") + 4
         while 3 < end < len(data) and not self._is_inside_body():
             self._parse(data[start:end])

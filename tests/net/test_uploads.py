@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from proxy.net.client_connection import ClientConnection
+
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
 from .harness import Proxied
@@ -293,3 +295,28 @@ async def test_an_answer_that_comes_with_the_end_of_its_connection_is_relayed(or
     response = await client.answer()
     assert (response.status, response.get(b"connection")) == (413, b"close")
     assert (await proxied.ended()).outcome == "complete"
+
+
+async def test_a_body_in_crumbs_is_not_kept(origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch):
+    """MUST. S5. However little a read brings, no more is remembered of those before it; and the end is still found."""
+    arrived, remembered = asyncio.Event(), []
+    received = ClientConnection.data_received
+
+    def watched(connection: ClientConnection, data: bytes) -> None:
+        received(connection, data)
+        remembered.append(len(connection._ending))
+        arrived.set()
+
+    monkeypatch.setattr(ClientConnection, "data_received", watched)
+    one = await origin([whole_request, OK, whole_request, OK])
+    client = await (await proxy(one)).connect()
+    wire = CHUNKED_POST + chunk(b"body") * 50 + chunk(b"")
+    for _ in range(2):
+        client.methods.append(b"POST")
+        for at in range(0, len(wire), 5):
+            arrived.clear()
+            client.send(wire[at : at + 5])
+            await asyncio.wait_for(arrived.wait(), 5)
+        assert (await client.answer()).status == 200
+    assert max(remembered) <= len(b"\r\n0\r\n\r\n")
+    assert [len(asked.body) for asked in one.connections[0].requests] == [200, 200]
