@@ -78,7 +78,9 @@ class Handler:
             exchange.failed(Draining() if self._ending else ClientGone())
             client.abort()
             raise
-        except Exception:  # the one place where anything unforeseen ends
+        except ClientGone as error:  # before an answer of ours
+            self._fail(client, exchange, error, None)
+        except Exception:  # what nobody foresaw, and the relay did not meet first
             log.exception("request %s failed in the proxy itself", exchange.request_id)
             client.head = read(request, client.connection.peer)  # may not have come so far
             self._fail(client, exchange, OwnError(), None)
@@ -125,10 +127,12 @@ class Handler:
             await self._quiet.wait()
 
     def abort_all(self) -> None:
-        """Ends every exchange that is still open, so that each client can tell."""
+        """Ends every exchange that is still open: what has no answer yet gets one, else the client can tell."""
         self._ending = True
         self._aftermath.cancel()
         for client in tuple(self.clients):
+            if not client.answered:
+                self._fail(client, client.exchange, Draining(), None)
             client.cut(Draining())
 
     def _begin(self, client: Client, request: Request) -> Exchange:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from proxy.core.routes import Tls
+from proxy.net.client_connection import ClientConnection
 
 from .client import Client
 from .conftest import CLOSED_AFTER, MakeOrigin, MakeProxy, Measured
 from .harness import Proxied, settles
 from .origin import Connection, Origin, body_bytes, pushed, request
-from .responses import SSE
+from .responses import SSE, counted
+from .test_tail import SIZES
 from .wire import chunk, head
 
 # The rule says 100 ms. What is measured is a few; the rest is for machines that are busy with something else.
@@ -211,3 +213,36 @@ async def test_a_request_in_waiting_does_not_hide_that_the_client_left(origin: M
     await one.connections[0].wait_ended()
     assert (await proxied.ended()).outcome == "client_closed"
     assert len(one.connections) == 1
+
+
+async def test_an_answer_of_ours_for_a_client_that_is_leaving_is_its_own_doing(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """MUST. A14, A16. What was pipelined comes to be answered while the connection closes: no fault of ours."""
+    ended = asyncio.Event()
+    eof_received = ClientConnection.eof_received
+
+    def ends(connection: ClientConnection) -> bool:
+        ended.set()
+        return eof_received(connection)
+
+    monkeypatch.setattr(ClientConnection, "eof_received", ends)
+    codes = []
+    for size in SIZES:
+        ended.clear()
+        gate = asyncio.Event()
+        one = await origin([request, counted(bytes(size))[:-10], gate, bytes(10)], kept=False)
+        proxied = await proxy(one)
+        client = await proxied.connect(receive_buffer=4096, kept=False)
+        client.get()
+        client.ask(b"OPTIONS", b"*")
+        await client.next_head()
+        client.pause()
+        client.transport.write_eof()
+        await asyncio.wait_for(ended.wait(), 5)
+        gate.set()
+        client.resume()
+        await client.wait_ended()
+        assert await settles(lambda proxied=proxied: not proxied.running.open_exchanges)
+        codes += [each.code for each in proxied.exchanges.ended_ones if each.method == "OPTIONS"]
+    assert set(codes) == {"client_closed"}

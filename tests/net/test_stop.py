@@ -12,6 +12,7 @@ from .conftest import MakeOrigin, MakeProxy
 from .harness import Proxied
 from .origin import Origin, fin, request, whole_request
 from .responses import OK, SSE, UNTIL_CLOSE
+from .test_failures import assert_is_our_error
 from .wire import chunk, head
 
 
@@ -76,16 +77,22 @@ async def test_a_client_that_knows_only_the_close_sees_a_reset_at_the_end_of_the
     assert await client.wait_body_end(response) == "reset"
 
 
-async def test_a_request_that_waits_for_its_head_is_cut_too(origin: MakeOrigin, proxy: MakeProxy):
-    """MUST. O2."""
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_request_that_waits_for_its_head_is_answered(origin: MakeOrigin, proxy: MakeProxy, early: bool):
+    """MUST. O2, A1. Also where a heartbeat might have begun the answer, and had not yet."""
     one = await origin([request])
-    proxied = await proxy(one)
+    proxied = await proxy(one, stream={"heartbeat": Heartbeat(20.0, "auto", True)} if early else {})
     client = await proxied.connect()
-    client.get()
+    client.get(b"/", b"Accept: text/event-stream")
     await one.asked()
     assert await proxied.stop(0) == 1
-    await client.wait_ended()
-    assert (await proxied.ended()).outcome == "drained"
+    response = await client.answer()
+    assert_is_our_error(response, 503, "connection_limit_reached", "proxy")
+    assert (response.get(b"connection"), response.get(b"retry-after")) == (b"close", b"1")
+    assert await client.wait_ended() == "fin"
+    await one.connections[0].wait_ended()
+    exchange = await proxied.ended()
+    assert (exchange.outcome, exchange.code, exchange.status) == ("drained", "draining", 503)
 
 
 async def test_idle_connections_are_told_goodbye(origin: MakeOrigin, proxy: MakeProxy):
@@ -121,7 +128,6 @@ async def test_new_connections_are_refused_at_once(origin: MakeOrigin, proxy: Ma
     proxied = await proxy(one)
     client, response = await in_a_stream(proxied)
     task = await stopping(proxied, 10)
-    await asyncio.sleep(0.05)
     with pytest.raises(ConnectionRefusedError):
         await connect(proxied.port)
     gate.set()
@@ -152,7 +158,6 @@ async def test_an_upload_goes_on_while_stopping(origin: MakeOrigin, proxy: MakeP
     client.send(head(b"POST / HTTP/1.1", b"Host: localhost", b"Content-Length: 8") + b"part")
     await one.asked()
     task = await stopping(proxied, 10)
-    await asyncio.sleep(0.05)
     client.send(b"part")
     assert (await client.answer()).status == 200
     assert await asyncio.wait_for(task, 2) == 0
