@@ -4,6 +4,7 @@ What either raises is logged and ends its looking; the stream does not notice.
 """
 
 import logging
+from collections.abc import Callable
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Capture, Exchange
@@ -12,6 +13,8 @@ from proxy.core.watch import Watch
 from proxy.net.tap import copying
 
 log = logging.getLogger("proxy")
+
+_BLIND = "the stream of request %s is not read any more"
 
 
 class Onlookers:
@@ -32,7 +35,23 @@ class Onlookers:
                 self.watch.feed(data, now)
         except Exception:  # a reader's fault must not become the stream's
             self.watch = None
-            log.exception("the stream of request %s is not read any more", self._exchange.request_id)
+            log.exception(_BLIND, self._exchange.request_id)
+
+    def heartbeat(self, form: str) -> bytes | None:
+        """What may be put in here as a sign of life, None where nothing may."""
+        return self._say(lambda watch: watch.heartbeat(form))
+
+    def error_event(self) -> bytes | None:
+        """The frame that says that the stream broke, None where there is none, or no place for one."""
+        return self._say(Watch.error_event)
+
+    def _say(self, words: Callable[[Watch], bytes | None]) -> bytes | None:
+        try:
+            return words(self.watch) if self.watch is not None else None
+        except Exception:  # likewise
+            self.watch = None
+            log.exception(_BLIND, self._exchange.request_id)
+            return None
 
     def passed(self, capture: Capture, data: bytes, now: float) -> None:
         """Gives a copy of what went on as it came. Written out: it runs once per event while somebody wants copies."""

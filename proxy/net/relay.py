@@ -167,7 +167,7 @@ class Relay:
             if last:
                 self._sink.finish(data, self._trailers())
                 self._end()
-            else:
+            elif data:  # no chunk may be empty
                 self._sink.write(data)
             self._onlookers.look(data, now)
             if exchange.capture is not None:
@@ -254,9 +254,9 @@ class Relay:
         """
         stage = self._stage
         was_all = stage is None or self._let_go(stage)
-        event, watch = None, self._onlookers.watch
-        if self._injects and self._forward.route.stream.error_event and error.side != "client" and watch:
-            event = watch.error_event()
+        event = None
+        if self._injects and self._forward.route.stream.error_event and error.side != "client":
+            event = self._onlookers.error_event()
         rest = event or (stage.held() if stage is not None and was_all else b"")
         if rest:
             self._exchange.bytes_out += len(rest)
@@ -280,17 +280,10 @@ class Relay:
 
     def beat(self, form: str) -> bool:
         """Sends a heartbeat if there is a place for one now; whether it did."""
-        watch = self._onlookers.watch
-        if (
-            self._finished
-            or self._onlookers.client_gone
-            or self._held
-            or self._is_full
-            or watch is None
-            or not self._injects
-        ):
+        takes = self._client.connected and not self._onlookers.client_gone and not self._is_full
+        if self._finished or self._held or not takes or not self._injects:
             return False
-        heartbeat = watch.heartbeat(form)
+        heartbeat = self._onlookers.heartbeat(form)
         if heartbeat is None:
             return False
         self._exchange.heartbeats += 1
@@ -358,7 +351,8 @@ class Relay:
         if since is not None:
             self._exchange.max_stall = max(self._exchange.max_stall, now - since)
         self._clocks.client_write_since = None
-        self._exchange.last_byte_at = now  # the silence was not the upstream's
+        if self._exchange.last_byte_at is not None:
+            self._exchange.last_byte_at = now  # the silence was not the upstream's
         self._onlookers.resumed()
         self._go_on()
 

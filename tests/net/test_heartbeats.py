@@ -10,12 +10,14 @@ import time
 
 import pytest
 
+from proxy.core.framers.sse import BOM
 from proxy.core.streams import Heartbeat
+from proxy.net import deadlines
 
 from .client import Client
 from .codings import COMPRESSORS, whole
 from .conftest import MakeOrigin, MakeProxy
-from .harness import Proxied
+from .harness import Proxied, settles
 from .origin import Origin, pushed, request, set_event
 from .responses import CHUNKED, SSE
 from .streams import ANTHROPIC_PING, CHAT, DONE, OFTEN, OFTEN_S, PING, beats, ollama, served, token, turns
@@ -296,3 +298,42 @@ async def test_an_http_1_0_client_gets_them(origin: MakeOrigin, proxy: MakeProxy
     await client.wait_body(response, len(token("a")))
     await beats(client, response, 2)
     assert response.framing == "close"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_byte_order_mark_behind_a_heartbeat_is_left_out(origin: MakeOrigin, proxy: MakeProxy, alone: bool):
+    """S20. There it would be a part of the first field's name; alone in its chunk it must not become an empty one."""
+    one = await origin([request, SSE])
+    client, response = await begun(await proxy(one, stream=BEATING))
+    await beats(client, response, 1)
+    connection = one.connections[0]
+    if alone:
+        size = response.size
+        connection.send(chunk(BOM))
+        await beats(client, response, 1)
+        assert response.body[size:].replace(PING, b"") == b""
+        connection.send(chunk(token("a")))
+    else:
+        connection.send(chunk(BOM + token("a")))
+    connection.send(chunk(DONE) + chunk(b""))
+    assert await client.wait_body_end(response) == "complete"
+    assert response.body.replace(PING, b"") == token("a") + DONE
+    assert client.fault is None
+
+
+async def test_hearts_go_on_beating_when_many_leave_at_once(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """S20, D1. A client can be gone already when its heart would beat: it costs the others nothing, not even a line."""
+    monkeypatch.setattr(deadlines, "TICK_S", 0.001)
+    one = await origin([request, SSE])
+    proxied = await proxy(one, stream={"heartbeat": Heartbeat(0.001)})
+    staying, stays = await begun(proxied)
+    for _ in range(3):
+        leaving = [await begun(proxied) for _ in range(100)]
+        for client, response in leaving:
+            await client.wait_body(response, len(PING))
+        for client, _ in leaving:
+            client.reset()
+        await beats(staying, stays, 3)
+    assert await settles(lambda: proxied.running.open_exchanges == 1)

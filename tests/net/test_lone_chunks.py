@@ -16,8 +16,9 @@ from proxy.core.dialects.openai import Chat
 from proxy.core.errors import ProxyError, ResponseMalformed
 from proxy.core.exchange import Exchange
 from proxy.core.framing import Body as BodyEnd
-from proxy.core.routes import Tls
+from proxy.core.routes import Timeouts, Tls
 from proxy.core.watch import Watch
+from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import ChunkedSink
 from proxy.net.relay import Relay
 from proxy.net.upstream.connection import Connection
@@ -36,10 +37,12 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 class Body(Relay):
     """A relay to nowhere that writes down what it is given, and which reads left as they came."""
 
-    def __init__(self, connection: Connection, watch: Watch | None) -> None:
-        client, clocks = SimpleNamespace(connection=Mock(writing_paused=False, tail=None), answered=True), Mock()
+    def __init__(self, connection: Connection, watch: Watch | None, behind: bool = False) -> None:
+        self.client = Mock(writing_paused=behind, tail=None)
+        self.clocks = Deadlines(Timeouts(), 0.0)
         self.exchange = Exchange("1", 0.0, 0.0)
-        super().__init__(client, connection, Mock(), clocks, self.exchange)  # type: ignore[arg-type]
+        client = SimpleNamespace(connection=self.client, answered=True, connected=True)
+        super().__init__(client, connection, Mock(), self.clocks, self.exchange)  # type: ignore[arg-type]
         self.error: ProxyError | None = None
         self.ended = False
         self.chunks: list[bytes] = []
@@ -76,12 +79,12 @@ class Body(Relay):
         self.error = error
 
 
-def begun(watch: Watch | None = None) -> tuple[Connection, Body]:
+def begun(watch: Watch | None = None, behind: bool = False) -> tuple[Connection, Body]:
     connection = Connection(asyncio.new_event_loop())
     connection._loop.close()
     connection.begin(b"GET", None)
     arrive(connection, HEAD)
-    return connection, Body(connection, watch)
+    return connection, Body(connection, watch, behind)
 
 
 def arrive(connection: Connection, data: bytes) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from proxy.core.dialects.openai import Chat
 from proxy.core.errors import OwnError
+from proxy.core.streams import Heartbeat
 from proxy.core.watch import Watch
 
 from .conftest import MakeOrigin, MakeProxy
 from .origin import request
 from .responses import SSE
+from .streams import PING
 from .test_lone_chunks import Body, arrive, begun
 from .wire import chunk
 
@@ -147,3 +149,23 @@ async def test_a_client_without_chunks_gets_none(origin: MakeOrigin, proxy: Make
             assert await reader.readuntil(b"\n\n") == b"data: %d\n\n" % number
         assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("asked", ["heartbeat", "error_event"])
+async def test_a_fault_in_what_would_be_put_in_costs_only_that(
+    origin: MakeOrigin, proxy: MakeProxy, looks_often: None, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """MUST. The stream goes on, or breaks as it would have; its upstream is let go, and others' deadlines are kept."""
+    monkeypatch.setattr(Watch, asked, raises)
+    policy = {"heartbeat": Heartbeat(0.02), "error_event": True, "family": "openai"}
+    one = await origin([request, SSE + chunk(EVENTS[0])], [request])
+    proxied = await proxy(one, stream=policy, timeouts={"idle": 0.3, "head": 0.6})
+    client = await proxied.connect()
+    client.get()
+    response = await client.next_head()
+    assert await client.wait_body_end(response) == "fin"
+    assert response.body.replace(PING, b"") == EVENTS[0]
+    await one.connections[0].wait_ended()
+    assert (await proxied.ended()).code == "connection_read_timeout"
+    assert (await (await proxied.connect()).ask_for_answer()).status == 504

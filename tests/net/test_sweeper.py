@@ -168,3 +168,26 @@ def test_only_short_limits_are_looked_at_often(name: str) -> None:
     """A second late is nothing in ten, and much in five."""
     assert Deadlines(Timeouts(**{name: 10.5}), 0.0).has_time
     assert not Deadlines(Timeouts(**{name: 10.0}), 0.0).has_time
+
+
+class Faulty(Looked):
+    """Raises."""
+
+    def check(self, now: float) -> None:
+        super().check(now)
+        raise ValueError("a fault")
+
+
+async def test_a_fault_of_one_is_its_own(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once and not looked at again; all others are, in that sweep and the next."""
+    monkeypatch.setattr(deadlines, "TICK_S", 0.001)
+    sweeper = Sweeper(asyncio.get_running_loop())
+    faulty, others = Faulty(), [Looked() for _ in range(20)]
+    for one in (*others[:10], faulty, *others[10:]):
+        sweeper.add(one)
+    assert await settles(lambda: all(one.looks >= 3 for one in others))
+    sweeper.close()
+    assert faulty.looks == 1
+    (record,) = caplog.records
+    assert record.getMessage().endswith("is not looked at any more")
+    assert record.exc_info
