@@ -6,8 +6,8 @@
     ├── UpstreamError    the upstream did not give a usable answer              502, 503, 504
     └── OwnError         our own fault, or our configuration                    500, 502 for a loop, 503
 
-Foreign exceptions become these where they are met, once for each library: in `net.server` and `net.upload` (aiohttp),
-`net.upstream.dial` (OSError, ssl), `net.upstream.response` (httptools) and `core.stages.decode` (the codings).
+Foreign exceptions become these where they are met, once for each library: in `net.client_connection` and `net.upload`
+(aiohttp), `net.upstream.dial` (OSError, ssl), `net.upstream.response` (httptools), `core.stages.decode` (the codings).
 Source: RFC 9209 section 2.3 for the tokens and their recommended statuses.
 """
 
@@ -21,16 +21,14 @@ class ProxyError(Exception):
     """An exchange failed.
 
     `side` is who is at fault, `status` what to answer if no byte of a response went out, `token` the Proxy-Status error
-    type and the `code` of our JSON, `log_code` what observers are told where that says more, `retryable` whether the
-    request provably never reached the application behind the upstream. The message is for the client: it names no
-    address, path or secret.
+    type and the `code` of our JSON, `log_code` what observers are told where that says more. The message is for the
+    client: it names no address, path or secret.
     """
 
     side: ClassVar[Side] = "proxy"
     status: int = 500
     token: str = "proxy_internal_error"
     log_code: ClassVar[str] = ""
-    retryable: ClassVar[bool] = False
     retry_after_s: int = 1
     """What a 503 says about when to try again."""
     message: ClassVar[str] = "The proxy failed."
@@ -175,15 +173,27 @@ class DnsError(UpstreamError):
     """The upstream's name has no address."""
 
     token = "dns_error"
-    retryable = True
     message = "The upstream's name cannot be resolved: check `upstream` of this route."
+
+
+class DnsTimeout(UpstreamTimeout):
+    """The upstream's name was not resolved within `timeouts.connect`."""
+
+    token = "dns_timeout"
+    message = "The upstream's name was not resolved in time: check DNS where the proxy runs."
+
+
+class NoConnection(UpstreamError):
+    """The upstream cannot be reached, for a reason that has no name of its own. Source: RFC 9209 section 2.3.3."""
+
+    token = "destination_unavailable"
+    message = "No connection to the upstream can be made: check `upstream` of this route, and the limit of open files."
 
 
 class ConnectionRefused(UpstreamError):
     """Nothing listens at the upstream's address."""
 
     token = "connection_refused"
-    retryable = True
     message = "The upstream refused the connection: is it running, and is its port right?"
 
 
@@ -191,7 +201,6 @@ class DestinationUnroutable(UpstreamError):
     """There is no way to the upstream's address."""
 
     token = "destination_ip_unroutable"
-    retryable = True
     message = "The upstream's address cannot be reached from here."
 
 
@@ -209,7 +218,6 @@ class ConnectTimeout(UpstreamTimeout):
     """Name, TCP and TLS together took longer than `timeouts.connect`."""
 
     token = "connection_timeout"
-    retryable = True
     message = "No connection to the upstream in time: timeouts.connect is the limit."
 
 
@@ -217,7 +225,6 @@ class TlsProtocolError(UpstreamError):
     """The TLS handshake failed for another reason than a certificate."""
 
     token = "tls_protocol_error"
-    retryable = True
     message = "The TLS handshake with the upstream failed: does it speak TLS on that port?"
 
 
@@ -225,7 +232,6 @@ class TlsCertificateError(UpstreamError):
     """The upstream's certificate is not trusted, expired, or for another name."""
 
     token = "tls_certificate_error"
-    retryable = True
     message = "The upstream's certificate is not trusted: name its authority in tls.ca of this route."
 
 
@@ -233,7 +239,6 @@ class TlsAlertReceived(UpstreamError):
     """The upstream ended the TLS handshake with an alert."""
 
     token = "tls_alert_received"
-    retryable = True
     message = "The upstream refused the TLS handshake."
 
 
@@ -372,6 +377,7 @@ class Draining(OwnError):
 
     status = 503
     token = "connection_limit_reached"
+    log_code = "draining"
     message = "The proxy is about to stop: try again."
 
 

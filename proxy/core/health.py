@@ -30,7 +30,8 @@ FIRST_CHECK_S = 1.0
 # exchange or one odd answer brought about.
 _FAILURES = frozenset(
     [
-        *("dns_error", "connection_refused", "destination_ip_unroutable", "destination_ip_prohibited"),
+        *("dns_error", "dns_timeout", "connection_refused", "destination_unavailable"),
+        *("destination_ip_unroutable", "destination_ip_prohibited"),
         *("connection_timeout", "tls_protocol_error", "tls_certificate_error", "tls_alert_received"),
         *("connection_terminated", "http_response_incomplete", "http_protocol_error", "http_response_timeout"),
         *("first_byte_timeout", "connection_read_timeout", "connection_write_timeout"),

@@ -36,13 +36,20 @@ def after_no_connection(policy: RetryPolicy, error: ProxyError, untouched: bool,
     `untouched` is whether nothing of it was sent to anybody. What the client has had does not matter: a heartbeat
     promised nothing that another upstream could not keep.
     """
-    connecting = isinstance(error, UpstreamError) and not isinstance(error, TotalTimeout)
-    return policy.connect and connecting and (untouched or replayable)
+    return policy.connect and is_passed_over(error) and (untouched or replayable)
 
 
 def after_answer(policy: RetryPolicy, status: int, replayable: bool, told_client: bool) -> bool:
     """Whether a request that was answered so goes to another upstream."""
     return status in policy.statuses and replayable and not told_client
+
+
+def is_passed_over(error: ProxyError) -> bool:
+    """Whether an attempt that failed so may leave it to others: one that is still asked, or one that answered before.
+
+    Not where the client is the reason, or no time is left for any answer.
+    """
+    return isinstance(error, UpstreamError) and not isinstance(error, TotalTimeout)
 
 
 def retry_after_s(head: ResponseHead, wall_time: float) -> float | None:

@@ -7,51 +7,53 @@ from proxy.core.errors import ClientError, OwnError, ProxyError, UpstreamError
 
 # Every class with side, status, token and whether the request provably went nowhere.
 TABLE = {
-    "ProxyError": ("proxy", 500, "proxy_internal_error", False),
-    "ClientError": ("client", 400, "http_request_error", False),
-    "RequestRefused": ("client", 403, "http_request_denied", False),
-    "Unauthorized": ("client", 401, "http_request_denied", False),
-    "MisdirectedRequest": ("client", 421, "http_request_denied", False),
-    "NoRoute": ("client", 404, "destination_not_found", False),
-    "MethodRefused": ("client", 405, "http_request_error", False),
-    "RequestTimeout": ("client", 408, "http_request_error", False),
-    "RequestBodyTooLarge": ("client", 413, "http_request_error", False),
-    "TargetTooLong": ("client", 414, "http_request_error", False),
-    "ExpectationFailed": ("client", 417, "http_request_error", False),
-    "RequestHeadTooLarge": ("client", 431, "http_request_error", False),
-    "NotImplementedByProxy": ("client", 501, "http_request_error", False),
-    "VersionRefused": ("client", 505, "http_request_error", False),
-    "ClientGone": ("client", 499, "client_closed", False),
-    "ClientStalled": ("client", 499, "client_stalled", False),
-    "UpstreamError": ("upstream", 502, "http_protocol_error", False),
-    "UpstreamTimeout": ("upstream", 504, "http_response_timeout", False),
-    "DnsError": ("upstream", 502, "dns_error", True),
-    "ConnectionRefused": ("upstream", 502, "connection_refused", True),
-    "DestinationUnroutable": ("upstream", 502, "destination_ip_unroutable", True),
-    "DestinationProhibited": ("upstream", 502, "destination_ip_prohibited", False),
-    "ConnectTimeout": ("upstream", 504, "connection_timeout", True),
-    "TlsProtocolError": ("upstream", 502, "tls_protocol_error", True),
-    "TlsCertificateError": ("upstream", 502, "tls_certificate_error", True),
-    "TlsAlertReceived": ("upstream", 502, "tls_alert_received", True),
-    "ConnectionTerminated": ("upstream", 502, "connection_terminated", False),
-    "ResponseIncomplete": ("upstream", 502, "http_response_incomplete", False),
-    "ResponseMalformed": ("upstream", 502, "http_protocol_error", False),
-    "ResponseHeadTooLarge": ("upstream", 502, "http_response_header_section_size", False),
-    "TransferCodingUnknown": ("upstream", 502, "http_response_transfer_coding", False),
-    "ContentCodingBroken": ("upstream", 502, "http_response_content_coding", False),
-    "UpgradeFailed": ("upstream", 502, "http_upgrade_failed", False),
-    "StreamRefused": ("upstream", 502, "http_protocol_error", False),
-    "TunnelIdle": ("upstream", 504, "connection_read_timeout", False),
-    "BodyTimeout": ("upstream", 504, "connection_read_timeout", False),
-    "FirstByteTimeout": ("upstream", 504, "connection_read_timeout", False),
-    "UploadTimeout": ("upstream", 504, "connection_write_timeout", False),
-    "TotalTimeout": ("upstream", 504, "http_response_timeout", False),
-    "NoUpstream": ("upstream", 503, "destination_unavailable", False),
-    "OwnError": ("proxy", 500, "proxy_internal_error", False),
-    "ConfigurationError": ("proxy", 500, "proxy_configuration_error", False),
-    "LoopDetected": ("proxy", 502, "proxy_loop_detected", False),
-    "TooManyExchanges": ("proxy", 503, "connection_limit_reached", False),
-    "Draining": ("proxy", 503, "connection_limit_reached", False),
+    "ProxyError": ("proxy", 500, "proxy_internal_error"),
+    "ClientError": ("client", 400, "http_request_error"),
+    "RequestRefused": ("client", 403, "http_request_denied"),
+    "Unauthorized": ("client", 401, "http_request_denied"),
+    "MisdirectedRequest": ("client", 421, "http_request_denied"),
+    "NoRoute": ("client", 404, "destination_not_found"),
+    "MethodRefused": ("client", 405, "http_request_error"),
+    "RequestTimeout": ("client", 408, "http_request_error"),
+    "RequestBodyTooLarge": ("client", 413, "http_request_error"),
+    "TargetTooLong": ("client", 414, "http_request_error"),
+    "ExpectationFailed": ("client", 417, "http_request_error"),
+    "RequestHeadTooLarge": ("client", 431, "http_request_error"),
+    "NotImplementedByProxy": ("client", 501, "http_request_error"),
+    "VersionRefused": ("client", 505, "http_request_error"),
+    "ClientGone": ("client", 499, "client_closed"),
+    "ClientStalled": ("client", 499, "client_stalled"),
+    "UpstreamError": ("upstream", 502, "http_protocol_error"),
+    "UpstreamTimeout": ("upstream", 504, "http_response_timeout"),
+    "DnsError": ("upstream", 502, "dns_error"),
+    "DnsTimeout": ("upstream", 504, "dns_timeout"),
+    "NoConnection": ("upstream", 502, "destination_unavailable"),
+    "ConnectionRefused": ("upstream", 502, "connection_refused"),
+    "DestinationUnroutable": ("upstream", 502, "destination_ip_unroutable"),
+    "DestinationProhibited": ("upstream", 502, "destination_ip_prohibited"),
+    "ConnectTimeout": ("upstream", 504, "connection_timeout"),
+    "TlsProtocolError": ("upstream", 502, "tls_protocol_error"),
+    "TlsCertificateError": ("upstream", 502, "tls_certificate_error"),
+    "TlsAlertReceived": ("upstream", 502, "tls_alert_received"),
+    "ConnectionTerminated": ("upstream", 502, "connection_terminated"),
+    "ResponseIncomplete": ("upstream", 502, "http_response_incomplete"),
+    "ResponseMalformed": ("upstream", 502, "http_protocol_error"),
+    "ResponseHeadTooLarge": ("upstream", 502, "http_response_header_section_size"),
+    "TransferCodingUnknown": ("upstream", 502, "http_response_transfer_coding"),
+    "ContentCodingBroken": ("upstream", 502, "http_response_content_coding"),
+    "UpgradeFailed": ("upstream", 502, "http_upgrade_failed"),
+    "StreamRefused": ("upstream", 502, "http_protocol_error"),
+    "TunnelIdle": ("upstream", 504, "connection_read_timeout"),
+    "BodyTimeout": ("upstream", 504, "connection_read_timeout"),
+    "FirstByteTimeout": ("upstream", 504, "connection_read_timeout"),
+    "UploadTimeout": ("upstream", 504, "connection_write_timeout"),
+    "TotalTimeout": ("upstream", 504, "http_response_timeout"),
+    "NoUpstream": ("upstream", 503, "destination_unavailable"),
+    "OwnError": ("proxy", 500, "proxy_internal_error"),
+    "ConfigurationError": ("proxy", 500, "proxy_configuration_error"),
+    "LoopDetected": ("proxy", 502, "proxy_loop_detected"),
+    "TooManyExchanges": ("proxy", 503, "connection_limit_reached"),
+    "Draining": ("proxy", 503, "connection_limit_reached"),
 }
 
 
@@ -74,7 +76,7 @@ def test_the_table_has_every_error_and_no_other() -> None:
 @every_error
 def test_every_error_says_side_status_and_token(error: type[ProxyError]) -> None:
     """MUST. RFC 9209 section 2.3; A4."""
-    assert (error.side, error.status, error.token, error.retryable) == TABLE[error.__name__]
+    assert (error.side, error.status, error.token) == TABLE[error.__name__]
 
 
 @every_error
@@ -105,16 +107,3 @@ def test_a_message_of_its_own_replaces_the_usual_one() -> None:
     """MUST. A2."""
     assert str(ClientError("The path leaves the route.")) == "The path leaves the route."
     assert str(ClientError("")) == ClientError.message
-
-
-def test_only_what_fails_before_the_request_is_sent_may_be_tried_again() -> None:
-    """MUST. RFC 9110 section 9.2.2; R1, R2: name, connection and TLS, and nothing after them."""
-    assert {error.__name__ for error in EVERY if error.retryable} == {
-        "DnsError",
-        "ConnectionRefused",
-        "DestinationUnroutable",
-        "ConnectTimeout",
-        "TlsProtocolError",
-        "TlsCertificateError",
-        "TlsAlertReceived",
-    }

@@ -72,9 +72,38 @@ async def test_all_attempts_share_one_deadline(origin: MakeOrigin, proxy: MakePr
     started = time.monotonic()
     client.get()
     asyncio.get_running_loop().call_later(0.4, gate.set)
-    assert_is_our_error(await client.answer(), 504, "http_response_timeout", "upstream")
+    assert (await client.answer()).status == 503
     assert 0.6 <= time.monotonic() - started < 0.95  # each for itself would be a whole second
-    assert (await proxied.ended()).attempts == 2
+    exchange = await proxied.ended()
+    assert (exchange.attempts, exchange.outcome, exchange.upstream) == (2, "complete", upstream(one))
+
+
+@pytest.mark.parametrize(
+    "ends", [[fin], [rst], [b"HTTP/1.1 200 OK\r\nA: ", fin], [b"SSH-2.0-x\r\n"]], ids=["fin", "rst", "cut", "no HTTP"]
+)
+async def test_an_upstream_that_breaks_leaves_the_answer_of_the_one_before(
+    origin: MakeOrigin, proxy: MakeProxy, ends: Script
+):
+    """MUST. R7. The last answer, and not an error of ours; whose fault it was is remembered."""
+    one, two = (
+        await origin([whole_request, counted(b"busy", b"Retry-After: 7", status=b"503 No")]),
+        await origin([whole_request, *ends]),
+    )
+    proxied = await behind(proxy, one, two, health={"unhealthy_after": 1})
+    response = await (await proxied.connect()).ask_for_answer()
+    assert (response.status, response.body, response.get(b"retry-after")) == (503, b"busy", b"7")
+    exchange = await proxied.ended()
+    assert (exchange.attempts, exchange.outcome, exchange.upstream) == (2, "complete", upstream(one))
+    assert [each.state for each in proxied.running.upstreams.seen()][1] == "ejected"
+
+
+async def test_no_answer_is_left_when_all_time_is_over(origin: MakeOrigin, proxy: MakeProxy, looks_often: None):
+    """MUST. T5. `timeouts.total` ends the exchange, kept answers included."""
+    one, two = await origin(REFUSES), await origin([whole_request])
+    proxied = await behind(proxy, one, two, timeouts={"total": 0.3})
+    assert_is_our_error(await (await proxied.connect()).ask_for_answer(), 504, "http_response_timeout", "upstream")
+    exchange = await proxied.ended()
+    assert (exchange.attempts, exchange.code, exchange.outcome) == (2, "total_timeout", "upstream_timeout")
 
 
 async def test_connecting_again_is_within_that_deadline_too(origin: MakeOrigin, proxy: MakeProxy, deaf_port: int):

@@ -6,8 +6,6 @@ import socket
 
 import pytest
 
-from proxy.core.routes import Tls
-
 from .conftest import MakeOrigin, MakeProxy
 from .harness import INSTANCE, Proxied, route
 from .origin import Script, body_bytes, fin, read_on, request, rst, stop_reading, whole_request
@@ -121,36 +119,6 @@ async def test_our_error_to_head_has_no_body(origin: MakeOrigin, proxy: MakeProx
     assert (response.status, response.body) == (502, b"")
     assert int(response.get(b"content-length") or 0) > 0
     assert (await client.ask_for_answer()).body == b"ok"
-
-
-def unused_port() -> int:
-    """A port at which nobody listens, as one just did."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
-
-
-async def test_nobody_listening_is_connection_refused(proxy: MakeProxy):
-    """MUST. A4."""
-    await fails_with(await proxy(unused_port()), 502, "connection_refused", "upstream_aborted")
-
-
-async def test_a_name_without_address_is_dns_error(proxy: MakeProxy):
-    """MUST. A4. `.invalid` never resolves: RFC 6761 section 6.4."""
-    await fails_with(await proxy(80, host="name.invalid"), 502, "dns_error", "upstream_aborted")
-
-
-async def test_no_connection_in_time_is_connection_timeout(proxy: MakeProxy, deaf_port: int):
-    """MUST. A4, T1. timeouts.connect."""
-    proxied = await proxy(deaf_port, timeouts={"connect": 0.2})
-    await fails_with(proxied, 504, "connection_timeout", "upstream_timeout")
-
-
-async def test_a_tls_handshake_belongs_to_the_connect_timeout(origin: MakeOrigin, proxy: MakeProxy):
-    """MUST. T1. A port that takes the connection and then says nothing."""
-    one = await origin([], read=False)
-    proxied = await proxy(one, timeouts={"connect": 0.2}, tls=Tls())
-    await fails_with(proxied, 504, "connection_timeout", "upstream_timeout")
 
 
 async def test_no_head_in_time_is_http_response_timeout(origin: MakeOrigin, proxy: MakeProxy):
@@ -355,13 +323,13 @@ async def test_a_slow_client_that_moves_is_not_cut(origin: MakeOrigin, proxy: Ma
             assert not proxied.exchanges.ended_ones, "cut"
 
 
-async def test_one_failing_upstream_harms_no_other_route(origin: MakeOrigin, proxy: MakeProxy):
+async def test_one_failing_upstream_harms_no_other_route(origin: MakeOrigin, proxy: MakeProxy, dead_port: int):
     """MUST. A4."""
     from proxy.core.routes import Match
 
     one = await origin([request, OK])
     good = route(one.port, name="good", match=Match(b"/good/"))
-    bad = route(unused_port(), name="bad", match=Match(b"/bad/"))
+    bad = route(dead_port, name="bad", match=Match(b"/bad/"))
     client = await (await proxy(good, bad)).connect()
     assert (await client.ask_for_answer(b"/bad/")).status == 502
     assert (await client.ask_for_answer(b"/good/")).status == 200

@@ -8,7 +8,7 @@ import pytest
 from proxy.core import health
 from proxy.core.retry import BUDGET_FLOOR, BUDGET_SHARE
 from proxy.net import deadlines
-from tests.net.conftest import MakeOrigin, MakeProxy, dead_port
+from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.failover import SERVES, asked, behind, listening, refusal, upstream
 from tests.net.harness import settings_of, settles, shared
 from tests.net.origin import Script, fin, request, rst, whole_request
@@ -16,8 +16,6 @@ from tests.net.responses import OK, SSE
 from tests.net.test_balance import states
 from tests.net.test_failures import assert_is_our_error
 from tests.net.wire import chunk
-
-__all__ = ["dead_port"]
 
 STATUSES = [429, 502, 503, 504, 529]
 
@@ -61,7 +59,7 @@ async def test_attempts_are_bounded_in_time_and_number(
     client.get()
     for number, gate in enumerate(gates, 1):
         asyncio.get_running_loop().call_later(0.2 * number, gate.set)
-    assert_is_our_error(await client.answer(), 504, "http_response_timeout", "upstream")
+    assert (await client.answer()).status == 503  # the last answer
     assert 0.5 <= time.monotonic() - started < 0.85  # each with its own would end at 0.9
     assert (await proxied.ended()).attempts == 3
 

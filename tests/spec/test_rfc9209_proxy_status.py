@@ -16,7 +16,7 @@ from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import INSTANCE, route
 from tests.net.origin import Script, fin, request, rst
 from tests.net.responses import OK, counted
-from tests.net.test_failures import assert_is_our_error, unused_port
+from tests.net.test_failures import assert_is_our_error
 from tests.net.wire import chunk, head
 
 STATUSES = [
@@ -129,10 +129,10 @@ NEXT_STEP = re.compile(
 )
 
 
-async def failing(origin: MakeOrigin, proxy: MakeProxy, failure: Failure):
+async def failing(origin: MakeOrigin, proxy: MakeProxy, dead_port: int, failure: Failure):
     """A proxy in front of what fails so."""
     tls = failure.changes.get("tls")
-    port = unused_port() if failure.script is None else (await origin(failure.script, read=tls is None)).port
+    port = dead_port if failure.script is None else (await origin(failure.script, read=tls is None)).port
     return await proxy(route(port, name="the-route", match=Match(b"/a/"), credential=KEYED, **failure.changes))
 
 
@@ -140,10 +140,10 @@ ASKED_BY_HEAD = ["refused", "closed", "silent", "a loop", "no route"]
 
 
 @pytest.mark.parametrize("case", [*FAILURES, *(f"{case}, HEAD" for case in ASKED_BY_HEAD)])
-async def test_the_form_of_our_errors(origin: MakeOrigin, proxy: MakeProxy, case: str):
+async def test_the_form_of_our_errors(origin: MakeOrigin, proxy: MakeProxy, dead_port: int, case: str):
     """A2: JSON that says whose fault it is, names the route and a next step, and nothing that is nobody's business."""
     failure = FAILURES[case.removesuffix(", HEAD")]
-    proxied = await failing(origin, proxy, failure)
+    proxied = await failing(origin, proxy, dead_port, failure)
     client = await proxied.connect()
     if case.endswith(", HEAD"):
         client.ask(b"HEAD", failure.target, *failure.asks)
@@ -167,7 +167,9 @@ OTHERS = [b"cdn.example; error=http_request_denied", b"edge; received-status=502
 
 
 @pytest.mark.parametrize("case", ["ours", "another name", "received", "received with an error"])
-async def test_who_says_it(origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch, case: str):
+async def test_who_says_it(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch, dead_port: int, case: str
+):
     """A3: our error carries this instance's name and its code, once; what other proxies said passes as it came."""
     if case.startswith("received"):
         status = b"200 OK" if case == "received" else b"503 Service Unavailable"
@@ -178,7 +180,7 @@ async def test_who_says_it(origin: MakeOrigin, proxy: MakeProxy, monkeypatch: py
         return
     name = INSTANCE if case == "ours" else b"sidecar-7"
     monkeypatch.setattr(harness, "INSTANCE", name)
-    proxied = await proxy(unused_port())
+    proxied = await proxy(dead_port)
     response = await (await proxied.connect()).ask_for_answer()
     assert response.all(b"proxy-status") == [name + b"; error=connection_refused"]
 
@@ -199,13 +201,13 @@ KINDS: dict[str, Failure] = {
 
 
 @pytest.mark.parametrize("case", KINDS)
-async def test_failures_are_told_apart(origin: MakeOrigin, proxy: MakeProxy, deaf_port: int, case: str):
+async def test_failures_are_told_apart(origin: MakeOrigin, proxy: MakeProxy, deaf_port: int, dead_port: int, case: str):
     """A4: each way not to answer has its status and code, in the answer and in the log."""
     kind = KINDS[case]
     if case == "connect":
         proxied = await proxy(deaf_port, **kind.changes)
     elif kind.script is None:
-        proxied = await proxy(unused_port(), **kind.changes)
+        proxied = await proxy(dead_port, **kind.changes)
     else:
         proxied = await proxy(await origin(kind.script, read="tls" not in kind.changes), **kind.changes)
     response = await (await proxied.connect()).ask_for_answer()
@@ -230,9 +232,9 @@ INPUTS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("case", INPUTS)
-async def test_nothing_sent_to_us_acts_in_an_error(proxy: MakeProxy, case: str):
+async def test_nothing_sent_to_us_acts_in_an_error(proxy: MakeProxy, dead_port: int, case: str):
     """A17: whatever a request or a route's name holds, the error is valid JSON that no browser takes for a page."""
-    proxied = await proxy(route(unused_port(), name='say "<b>"\r\n', match=Match(b"/r/")))
+    proxied = await proxy(route(dead_port, name='say "<b>"\r\n', match=Match(b"/r/")))
     client = await proxied.connect()
     client.send(INPUTS[case]())
     response = await client.answer()

@@ -13,7 +13,7 @@ from proxy.core.exchange import Exchange
 from proxy.core.group import Group, Turn
 from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
-from proxy.core.retry import after_answer, after_no_connection, retry_after_s
+from proxy.core.retry import after_answer, after_no_connection, is_passed_over, retry_after_s
 from proxy.core.routes import Origin
 from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
@@ -124,7 +124,7 @@ class Attempts:
                 _, attempt.head = await attempt.open()
             except ProxyError as error:
                 turn = self._after_failure(attempt, error)
-                if turn is None and (self._kept is None or attempt.connection is not None):
+                if turn is None and (self._kept is None or not is_passed_over(error)):
                     raise
                 if turn is not None:
                     self._leave(attempt)

@@ -5,6 +5,7 @@ Source: RFC 8305 for trying several addresses; RFC 9209 section 2.3 for what the
 
 import asyncio
 import errno
+import re
 import socket
 import ssl
 from ipaddress import ip_address
@@ -19,11 +20,12 @@ from proxy.core.errors import (
     DestinationProhibited,
     DestinationUnroutable,
     DnsError,
+    DnsTimeout,
+    NoConnection,
     ProxyError,
     TlsAlertReceived,
     TlsCertificateError,
     TlsProtocolError,
-    UpstreamError,
 )
 from proxy.core.routes import Origin
 from proxy.net.sockets import tune
@@ -33,6 +35,7 @@ from proxy.net.upstream.connection import Connection
 # RFC 8305 section 5 recommends 250 ms before the next address is tried beside the first.
 NEXT_ADDRESS_AFTER_S = 0.25
 _UNROUTABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTDOWN, errno.ENETDOWN})
+_NUMBERS = re.compile(r"\[Errno (\d+)\]")
 # A closing upstream may never answer our TLS close; a connection is not worth waiting for.
 _TLS_SHUTDOWN_S = 1.0
 
@@ -45,19 +48,22 @@ async def dial(origin: Origin, timeout_s: float | None, context: ssl.SSLContext 
     Errors: UpstreamError of the kind that happened.
     """
     loop = asyncio.get_running_loop()
+    addresses = None
     try:
         async with asyncio.timeout(timeout_s):
-            return await _connect(loop, origin, context)
+            addresses = _permitted(await _resolve(loop, origin), origin)
+            return await _connect(loop, origin, addresses, context)
     except TimeoutError as error:
-        raise ConnectTimeout from error
-    except (OSError, ssl.CertificateError) as error:
+        raise (ConnectTimeout if addresses else DnsTimeout)() from error
+    except OSError as error:
         raise _mapped(error) from error
     except ValueError as error:  # OpenSSL and the idna codec, of a server_name that no name can be
         raise ConfigurationError from error
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, origin: Origin, context: ssl.SSLContext | None) -> Connection:
-    addresses = _permitted(await _resolve(loop, origin), origin)
+async def _connect(
+    loop: asyncio.AbstractEventLoop, origin: Origin, addresses: list[_AddressInfo], context: ssl.SSLContext | None
+) -> Connection:
     connected = await aiohappyeyeballs.start_connection(
         addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop
     )
@@ -111,18 +117,16 @@ def _permitted(found: list[_AddressInfo], origin: Origin) -> list[_AddressInfo]:
     return permitted
 
 
-def _mapped(error: Exception) -> ProxyError:
+def _mapped(error: OSError) -> ProxyError:
     """Ours for theirs, the most specific first."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return TlsCertificateError()
     if isinstance(error, ssl.SSLError):
         return TlsAlertReceived() if "ALERT" in (error.reason or "") else TlsProtocolError()
-    if isinstance(error, ConnectionRefusedError):
-        return ConnectionRefused()
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return TlsProtocolError()  # after connect and before the first byte of HTTP, only a handshake can be cut
-    if isinstance(error, OSError) and error.errno in _UNROUTABLE:
-        return DestinationUnroutable()
-    if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
-        return ConnectTimeout()
-    return UpstreamError("No connection to the upstream could be made.")
+    # Where several addresses failed in different ways, only the text has their numbers.
+    numbers = set(map(int, _NUMBERS.findall(str(error)))) if error.errno is None else {error.errno}
+    if errno.ECONNREFUSED in numbers:
+        return ConnectionRefused()
+    return DestinationUnroutable() if numbers and numbers <= _UNROUTABLE else NoConnection()
