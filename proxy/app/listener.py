@@ -22,7 +22,7 @@ from proxy.net.upstream import Upstreams
 
 
 class Listener:
-    """An address and what serves it. Made by `opened`."""
+    """An address and what serves it, once it is `open`."""
 
     def __init__(self, site: Site, settings: Settings, upstreams: Upstreams, tap: Tap) -> None:
         self.handler = Handler(site.proxy, upstreams, tap)
@@ -34,13 +34,13 @@ class Listener:
 
     async def open(self, tls: ServerTls | None, bound: Sequence[socket.socket] = ()) -> None:
         """Listens, on sockets that are bound already if there are any. Errors: CannotListen."""
-        where, context = self.asked, tls.context if tls else None
+        where = self.asked
         self.tls = tls
         try:
             if bound:
-                self._taking = [await listen_on(self.server, one, context) for one in bound]
+                self._taking = await self._listen_on_all(bound, tls)
             else:
-                self._taking = [await listen(self.server, where.host, where.port or 0, where.path, context)]
+                self._taking = [await self._listen(tls)]
         except OSError as error:
             raise CannotListen(str(where), error) from error
         if where.is_local and not self._only_here():
@@ -51,9 +51,27 @@ class Listener:
         """Listens a second time on the same sockets, with TLS or without. Errors: OSError as CannotListen."""
         doubled = [one for server in self._taking for one in _doubled(server)]
         try:
-            return [await listen_on(self.server, one, tls.context if tls else None) for one in doubled]
+            return await self._listen_on_all(doubled, tls)
         except OSError as error:
             raise CannotListen(str(self.asked), error) from error
+
+    async def _listen(self, tls: ServerTls | None) -> asyncio.Server:
+        where = self.asked
+        return await listen(self.server, where.host, where.port or 0, where.path, tls.context if tls else None)
+
+    async def _listen_on_all(self, bound: Sequence[socket.socket], tls: ServerTls | None) -> list[asyncio.Server]:
+        """Listens on all of these sockets, or closes them all. Errors: OSError."""
+        taking: list[asyncio.Server] = []
+        try:
+            for one in bound:
+                taking.append(await listen_on(self.server, one, tls.context if tls else None))
+        except OSError:
+            for server in taking:
+                server.close()
+            for one in bound[len(taking) :]:
+                one.close()
+            raise
+        return taking
 
     def switch(self, servers: list[asyncio.Server], tls: ServerTls | None) -> None:
         """Takes connections by these from now on: on the same queue, so that none is refused in between."""
