@@ -2,17 +2,19 @@
 
 import pytest
 
+from proxy.net.client_connection import ClientConnection
 from proxy.net.relay import Relay
 from proxy.net.upstream.response import WHOLE_BYTES
 
 from .conftest import MakeOrigin, MakeProxy
-from .harness import settles
-from .origin import Script, fin, request, rst
+from .harness import Proxied, settles
+from .origin import Connection, Script, fin, pushed, request, rst
 from .responses import CHUNKED, OK, SSE, counted
 from .test_backpressure import stalls
 from .wire import chunk, head
 
 JSON = b"Content-Type: application/json"
+UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
 
 
 @pytest.fixture
@@ -112,3 +114,57 @@ async def test_a_client_that_reads_nothing_gets_no_more_answers_than_its_buffers
     client.resume()
     for _ in range(asked):
         assert (await client.answer()).size == WHOLE_BYTES
+
+
+def is_behind(proxied: Proxied) -> bool:
+    (connection,) = proxied.running._listening[0].server.connections
+    assert isinstance(connection, ClientConnection)
+    return connection.writing_paused
+
+
+FLOODS = {
+    "a stream": (SSE, chunk(b"x" * WHOLE_BYTES)),
+    "a tunnel": (head(b"HTTP/1.1 101 Switching Protocols", *UPGRADE), b"x" * WHOLE_BYTES),
+}
+
+
+@pytest.mark.parametrize("case", FLOODS)
+async def test_what_begins_behind_a_full_buffer_waits_for_it(origin: MakeOrigin, proxy: MakeProxy, case: str):
+    """MUST. T1. A loop tells of a full buffer once: who begins to write into one has to look, or it grows for ever."""
+    start, piece = FLOODS[case]
+
+    async def play(connection: Connection) -> None:
+        while not connection.gone:
+            await request(connection)
+            if connection.gone or connection.request.target == b"/flood":
+                break
+            connection.send(counted(b"x" * WHOLE_BYTES))
+        connection.send(start)
+        await pushed(piece, 8192)(connection)
+
+    one = await origin([play], kept=False)
+    proxied = await proxy(one)
+    client = await proxied.connect(receive_buffer=4096)
+    client.pause()
+    while not is_behind(proxied):
+        client.get()
+        await proxied.ended(len(client.methods))
+    client.get(b"/flood", *UPGRADE)
+    (upstream,) = one.connections
+    await upstream.until(lambda: upstream.sent_bytes > 0, "the flood")
+    assert await stalls(lambda: upstream.sent_bytes) < 64 * 1024 * 1024
+    client.transport.abort()
+
+
+async def test_what_ends_behind_a_full_buffer_has_the_clients_clock(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. T1. It is the client that is waited for, and only for as long as `client_write` says."""
+    one = await origin([request, counted(b"x" * WHOLE_BYTES)] * 2000)
+    proxied = await proxy(one, timeouts={"client_write": 0.3, "idle": 30.0})
+    client = await proxied.connect(receive_buffer=4096)
+    client.pause()
+    while not is_behind(proxied):
+        client.get()
+        await proxied.ended(len(client.methods))
+    client.get()
+    assert (await proxied.ended(len(client.methods))).outcome == "client_stalled"
+    client.transport.abort()
