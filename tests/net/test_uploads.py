@@ -10,13 +10,16 @@ from proxy.net.client_connection import ClientConnection
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
 from .harness import Proxied
-from .origin import body_bytes, half_close, request, whole_request
+from .origin import body_bytes, half_close, read_on, request, stop_reading, whole_request
 from .responses import OK, SSE, counted
+from .test_backpressure import stalls
 from .test_failures import assert_is_our_error
 from .test_streaming import SIZES, noise
 from .wire import chunk, head
 
 CHUNKED_POST = head(b"POST / HTTP/1.1", b"Host: localhost", b"Transfer-Encoding: chunked")
+
+LARGE = 20_000_000  # more than the kernel's buffers hold
 
 
 def counted_post(size: int) -> bytes:
@@ -320,3 +323,36 @@ async def test_a_body_in_crumbs_is_not_kept(origin: MakeOrigin, proxy: MakeProxy
         assert (await client.answer()).status == 200
     assert max(remembered) <= len(b"\r\n0\r\n\r\n")
     assert [len(asked.body) for asked in one.connections[0].requests] == [200, 200]
+
+
+@pytest.mark.usefixtures("looks_often")
+async def test_an_upstream_that_takes_its_time_is_not_the_clients_silence(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. T1. Nothing is read of the client then: `client_body` has nothing to say."""
+    gate = asyncio.Event()
+    one = await origin([request, stop_reading, gate, read_on, body_bytes(LARGE), OK], kept=False)
+    client = await (await proxy(one, timeouts={"client_body": 0.2, "idle": 30.0})).connect()
+    client.methods.append(b"POST")
+    client.send(counted_post(LARGE) + bytes(LARGE))
+    upstream = await one.asked()
+    await stalls(lambda: client.transport.get_write_buffer_size())
+    await client.stays_quiet(0.5)
+    assert not upstream.request.complete
+    gate.set()
+    assert (await client.answer()).status == 200
+
+
+@pytest.mark.usefixtures("looks_often")
+async def test_an_upload_that_went_on_has_no_clock_any_more(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. T1. An upstream that took a while for the body has `head` for its answer, and not `idle`."""
+    gate, thought = asyncio.Event(), asyncio.Event()
+    one = await origin([request, stop_reading, gate, read_on, body_bytes(LARGE), thought, OK], kept=False)
+    client = await (await proxy(one, timeouts={"idle": 1.2, "head": 30.0})).connect()
+    client.methods.append(b"POST")
+    client.send(counted_post(LARGE) + bytes(LARGE))
+    upstream = await one.asked()
+    await stalls(lambda: client.transport.get_write_buffer_size())
+    gate.set()
+    await upstream.until(lambda: upstream.request.complete, "the whole body")
+    await client.stays_quiet(1.6)
+    thought.set()
+    assert (await client.answer()).status == 200
