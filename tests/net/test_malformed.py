@@ -217,3 +217,15 @@ async def test_a_chunk_that_ends_with_what_is_none_is_refused_at_once(
         assert (await client.answer()).status == 400
         assert await client.wait_ended() in ("fin", "reset")
         await connection.wait_ended()
+
+
+async def test_what_could_not_be_read_is_not_made_up(origin: MakeOrigin, proxy: MakeProxy):
+    """SHOULD. O9. Who looks at the log must not find a method and a target that nobody sent."""
+    one = await origin([request, OK])
+    proxied = await proxy(one)
+    client = await proxied.connect()
+    client.methods.append(b"GET")
+    client.send(head(GET, HOST, b"nothing"))
+    assert (await client.answer()).status == 400
+    exchange = await proxied.ended()
+    assert (exchange.method, exchange.target, exchange.status, exchange.outcome) == ("", "", 400, "refused")
