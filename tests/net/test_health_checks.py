@@ -1,8 +1,10 @@
 """Active checks: upstreams are asked how they are, beside the traffic, for as long as the configuration says so."""
 
 import asyncio
+import itertools
 import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -249,3 +251,14 @@ async def test_two_upstreams_are_not_asked_in_step(
     await proxy(shared(*[one.port for one in origins], health={**OFTEN, "every": 0.5}))
     assert await settles(lambda: all(mood.asked for mood in moods))
     assert origins[1].accepted_at[0] - origins[0].accepted_at[0] > 0.1
+
+
+async def test_how_long_an_answer_took_is_not_waited_for_once_more(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """`every` is from one question to the next: after an answer that took longer the next is asked at once."""
+    an_hour_each = SimpleNamespace(monotonic=itertools.count(0.0, 3600.0).__next__)
+    monkeypatch.setattr("proxy.net.upstream.checks.time", an_hour_each)
+    (one,), (mood,) = await moody(origin, 1)
+    await proxy(shared(one.port, health={**OFTEN, "every": 1800.0}))
+    await asked_again(mood, 3)
