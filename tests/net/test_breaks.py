@@ -277,3 +277,18 @@ async def test_the_anthropic_sdk_raises_its_own_error(origin: MakeOrigin, proxy:
         await read_by_anthropic(url)
     assert isinstance(caught.value, anthropic_sdk.APIStatusError) == tells
     assert (BROKEN in str(caught.value)) == tells
+
+
+async def test_a_fault_of_the_client_is_not_told_as_the_upstreams(origin: MakeOrigin, proxy: MakeProxy):
+    """A15. It sent a chunk that is none: the stream is aborted, and no event says that anybody else broke it."""
+    one = await origin([request, SSE + chunk(token("a"))])
+    proxied = await proxy(one, stream=TELLS)
+    client = await proxied.connect()
+    client.methods.append(b"POST")
+    client.send(head(b"POST %b HTTP/1.1" % CHAT, b"Host: localhost", b"Transfer-Encoding: chunked") + chunk(b"good"))
+    response = await client.next_head()
+    await client.wait_body(response, len(token("a")))
+    client.send(b"zz\r\n")
+    assert await client.wait_body_end(response) == "fin"
+    assert response.body == token("a")
+    assert (await proxied.ended()).outcome == "refused"
