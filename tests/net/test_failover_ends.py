@@ -14,9 +14,10 @@ from proxy.net import deadlines
 from .conftest import CLOSED_AFTER, MakeOrigin, MakeProxy, Measured
 from .failover import REFUSES, SERVES, STATUSES, asked, behind, listening, refusal, upstream
 from .harness import route, settings_of, settles, shared
-from .origin import Script, fin, request, rst, whole_request
+from .origin import Script, fin, pushed, request, rst, whole_request
 from .responses import CHUNKED, OK, SSE, counted
 from .streams import DONE, PING, token
+from .test_backpressure import stalls
 from .test_failures import assert_is_our_error
 from .waiting import LOOP_CLOCK_S
 from .wire import chunk, head
@@ -334,3 +335,17 @@ async def test_whatever_happens_every_exchange_ends_and_nothing_is_counted_on(
             response = await client.next_head()
             if await client.wait_body_end(response) != "complete":
                 client = await proxied.connect()
+
+
+async def test_an_answer_that_is_kept_is_not_read_meanwhile(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. R5. While another upstream is asked for a better answer nobody takes its body, which may be without end."""
+    gate = asyncio.Event()
+    endless = head(b"HTTP/1.1 503 Busy", b"Transfer-Encoding: chunked")
+    one = await origin([whole_request, endless, pushed(chunk(bytes(65536)), 1024)], kept=False)
+    two = await origin([whole_request, gate, OK])
+    client = await (await behind(proxy, one, two)).connect()
+    client.get()
+    await two.asked()
+    assert await stalls(lambda: one.connections[0].sent_bytes) < 32 * 1024 * 1024
+    gate.set()
+    assert (await client.answer()).body == b"ok"
