@@ -1,15 +1,17 @@
 """Rules of our own about where requests go, and what goes there: both are configured, never asked for."""
 
 import json
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 
 from proxy.core.forwarding import Trusted
 from proxy.core.routes import Match
+from proxy.net.upstream import dial
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import route
-from tests.net.origin import whole_request
+from tests.net.origin import request, whole_request
 from tests.net.responses import OK
 from tests.net.wire import head
 
@@ -132,3 +134,17 @@ async def test_a_key_goes_to_its_own_upstream_only(origin: MakeOrigin, proxy: Ma
     assert not any(KEY.encode() in client.raw for client in proxied.clients)
     assert (await asked(proxied, get(b"/keyed/x"))).status == 200  # no field of the client's is needed for it
     assert keyed.connections[0].raw.count(KEY.encode()) == 4
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(False, 502), (True, 200)])
+async def test_link_local_upstreams_are_reached_where_that_is_allowed(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch, allowed: bool, status: int
+):
+    """`allow_link_local_upstream` is for those who mean it, and for the upstream of that route alone."""
+    monkeypatch.setattr(dial, "is_prohibited", lambda address: address == "127.0.0.1")
+    one = await origin([request, OK])
+    served = route(one.port)
+    upstream = replace(served.upstream, origin=replace(served.upstream.origin, link_local=allowed))
+    client = await (await proxy(replace(served, upstream=upstream))).connect()
+    assert (await client.ask_for_answer()).status == status
+    assert len(one.connections) == int(allowed)
