@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.net.conftest import MakeOrigin, MakeProxy
-from tests.net.origin import fin, request
+from tests.net.origin import Step, fin, request
 from tests.net.responses import CHUNKED, OK, counted
 from tests.net.wire import chunk, head
 
@@ -91,3 +91,17 @@ async def test_interim_responses_that_are_ignored(origin: MakeOrigin, proxy: Mak
     assert (await asking.ask_for_answer(b"/next")).body in (b"next", b"ok")
     assert client.raw.count(b" 103 ") == statuses.count(103)
     assert [message.status for message in client.reader.messages] == statuses + [200] * (asking is client)
+
+
+async def test_each_head_has_the_limit_for_itself(origin: MakeOrigin, proxy: MakeProxy):
+    """`limits.response_head` is for one head: several interim ones that are small do not make a large one."""
+    hint = head(b"HTTP/1.1 103 Early Hints", b"Link: </" + b"a" * 100 + b">")
+    gates = [asyncio.Event() for _ in range(4)]
+    steps: list[Step] = [step for gate in gates for step in (hint, gate)]
+    one = await origin([request, *steps, OK])
+    client = await (await proxy(one, limits={"response_head": 200})).connect()
+    client.get()
+    for gate in gates:
+        assert (await client.next_head()).status == 103
+        gate.set()
+    assert (await client.answer()).status == 200
