@@ -1,6 +1,7 @@
 """The last bytes of an answer: nobody's once its exchange is over, and yet a client's."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -159,3 +160,23 @@ async def test_a_client_that_takes_some_of_them_is_not_cut():
     assert transport.aborted
     assert not tail.watched
     sweeper.close()
+
+
+async def test_each_answer_begins_the_wait_anew(origin: MakeOrigin, proxy: MakeProxy):
+    """SHOULD. T5. Small ones too, which need no relay."""
+    one = await origin([request, counted(bytes(16_000))] * 2000)
+    proxied = await proxy(one, timeouts={"client_write": 30.0})
+    client = await proxied.connect(receive_buffer=4096)
+    client.pause()
+    while not tails(proxied):
+        client.get()
+        await proxied.ended(len(client.methods))
+    before_the_last = time.monotonic()
+    client.get()
+    await proxied.ended(len(client.methods))
+    (tail,) = tails(proxied)
+    tail.check(before_the_last + 30)
+    assert tail.watched
+    tail.check(time.monotonic() + 31)
+    assert await settles(lambda: not tails(proxied))
+    client.resume()
