@@ -9,7 +9,7 @@ from proxy.net.client_connection import ClientConnection
 
 from .client import Client
 from .conftest import MakeOrigin, MakeProxy
-from .harness import Proxied
+from .harness import Proxied, settles
 from .origin import body_bytes, half_close, read_on, request, stop_reading, whole_request
 from .responses import OK, SSE, counted
 from .test_backpressure import stalls
@@ -356,3 +356,29 @@ async def test_an_upload_that_went_on_has_no_clock_any_more(origin: MakeOrigin, 
     await client.stays_quiet(1.6)
     thought.set()
     assert (await client.answer()).status == 200
+
+
+async def test_damage_with_more_behind_it_does_not_cost_the_answer(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. RFC 9112 section 9.6. What is not read any more is dropped for a while: a reset would take our answer."""
+    one = await origin([request, body_bytes(1000)])
+    client = await (await proxy(one)).connect()
+    client.methods.append(b"POST")
+    client.send(CHUNKED_POST + chunk(b"good"))
+    await one.asked()
+    client.half_open = True
+    client.send(b"zz\r\n" + bytes(1_000_000))
+    assert_is_our_error(await client.answer(), 400, "http_request_error", "client")
+    assert await client.wait_ended() == "fin"
+    client.send(bytes(LARGE))
+    assert await settles(lambda: not client.transport.get_write_buffer_size())
+    assert not client.gone
+    client.close()
+
+
+async def test_a_route_that_closes_for_its_upstream_still_answers_for_itself(origin: MakeOrigin, proxy: MakeProxy):
+    """SHOULD. A3. `close_on_refuse` hides that an upstream is not there, and not what a client did wrong."""
+    one = await origin([request])
+    proxied = await proxy(one, close_on_refuse=True, limits={"request_body": 10})
+    client = await proxied.connect()
+    client.ask(b"POST", body=b"x" * 11)
+    await refused_for_its_size(client, proxied)
