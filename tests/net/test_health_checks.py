@@ -262,3 +262,20 @@ async def test_how_long_an_answer_took_is_not_waited_for_once_more(
     (one,), (mood,) = await moody(origin, 1)
     await proxy(shared(one.port, health={**OFTEN, "every": 1800.0}))
     await asked_again(mood, 3)
+
+
+async def test_a_head_without_measure_is_no_good_answer(origin: MakeOrigin, proxy: MakeProxy):
+    """A check holds what it reads: there is a limit for it, as for any answer."""
+    (one,), _ = await moody(origin, 1)
+    other = Mood(counted(b"fine", b"X-A: " + b"a" * 70_000))
+    large = await origin(other.script())
+    proxied = await proxy(shared(one.port, large.port, health={**OFTEN, "unhealthy_after": 1}))
+    assert await settles(lambda: states(proxied) == ["up", "unhealthy"])
+
+
+async def test_a_check_that_was_answered_ends_in_good_order(origin: MakeOrigin, proxy: MakeProxy):
+    """The upstream has had a whole request: a reset would be a failure in its log, every few seconds."""
+    (one,), (mood,) = await moody(origin, 1)
+    await proxy(shared(one.port, health=OFTEN))
+    await asked_again(mood)
+    assert await one.connections[0].wait_ended() == "fin"
