@@ -333,3 +333,11 @@ async def test_one_failing_upstream_harms_no_other_route(origin: MakeOrigin, pro
     client = await (await proxy(good, bad)).connect()
     assert (await client.ask_for_answer(b"/bad/")).status == 502
     assert (await client.ask_for_answer(b"/good/")).status == 200
+
+
+async def test_the_total_covers_the_connection_too(proxy: MakeProxy, deaf_port: int):
+    """MUST. T5. Where less is left of it than `timeouts.connect`, the total is what has passed."""
+    proxied = await proxy(deaf_port, timeouts={"connect": 30.0, "total": 0.2})
+    client = await proxied.connect()
+    assert (await client.ask_for_answer()).status == 504
+    assert (await proxied.ended()).code == "total_timeout"
