@@ -105,3 +105,11 @@ async def test_each_head_has_the_limit_for_itself(origin: MakeOrigin, proxy: Mak
         assert (await client.next_head()).status == 103
         gate.set()
     assert (await client.answer()).status == 200
+
+
+async def test_the_version_is_that_of_the_head_itself(origin: MakeOrigin, proxy: MakeProxy):
+    """RFC 9112 section 2.3: a good interim head does not vouch for the one that follows."""
+    one = await origin([request, HINTS + head(b"HTTP/2.0 200 OK", b"Content-Length: 2") + b"ok"])
+    client = await (await proxy(one)).connect()
+    client.get()
+    assert [(await client.next_head()).status for _ in range(2)] == [103, 502]
