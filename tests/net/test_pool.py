@@ -10,14 +10,17 @@ from proxy.net.deadlines import Sweeper
 from proxy.net.upstream import pool
 
 from .conftest import MakeOrigin, MakeProxy
+from .harness import settles
 from .origin import Connection, Origin, fin, request, rst, whole_request
 from .responses import CHUNKED, OK, SSE, UNTIL_CLOSE, counted
+from .streams import turns
 from .wire import chunk, head
 
 UNSAFE = {
     "Connection: close": head(b"HTTP/1.1 200 OK", b"Connection: close", b"Content-Length: 2") + b"ok",
     "close in a list": head(b"HTTP/1.1 200 OK", b"Connection: x, Close", b"Content-Length: 2") + b"ok",
     "HTTP/1.0": head(b"HTTP/1.0 200 OK", b"Content-Length: 2") + b"ok",
+    "a promise too short": head(b"HTTP/1.1 200 OK", b"Keep-Alive: timeout=1", b"Content-Length: 2") + b"ok",
     "a whole answer too many": OK + OK,
     "half a status line too many": OK + b"HTTP/1.1 2",
     "half a head too many": OK + b"HTTP/1.1 200 OK\r\nX-Secret: 1\r\nX-A: ",
@@ -242,6 +245,21 @@ async def test_an_idle_connection_is_closed_after_its_time(
     await one.connections[0].wait_ended(2)
 
 
+@pytest.mark.usefixtures("looks_often")
+async def test_a_pool_that_is_empty_is_not_looked_at(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """SHOULD. At rest there is no timer: an idle process wakes for nothing."""
+    monkeypatch.setattr(pool, "IDLE_PLAIN_S", 0.1)
+    one = await origin([request, OK])
+    proxied = await proxy(one)
+    await (await proxied.connect()).ask_for_answer()
+    sweeper = proxied.running._upstreams.sweeper
+    assert len(sweeper) == 1
+    await one.connections[0].wait_ended(2)
+    assert await settles(lambda: not len(sweeper))
+
+
 async def test_two_requests_at_once_take_two_connections(origin: MakeOrigin, proxy: MakeProxy):
     """MUST. K8. Nothing is pipelined upstream."""
     gate = asyncio.Event()
@@ -308,4 +326,20 @@ async def test_what_the_kernel_has_and_the_loop_has_not_told_keeps_a_connection_
             connections.put(connection)
             peer.sendall(OK)  # on loopback this is there when the call returns, and the loop has had no turn since
             assert connections.take() is None
+            assert not connection.reusable, "it is left open"
     sweeper.close()
+
+
+async def test_what_was_promised_with_the_head_of_a_stream_is_known_at_its_end(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. K3. Of a head that is long gone, how long the connection is kept is still needed."""
+    start = head(b"HTTP/1.1 200 OK", b"Keep-Alive: timeout=1", b"Transfer-Encoding: chunked")
+    one = await origin([request, start], [request, OK])
+    proxied = await proxy(one)
+    client = await proxied.connect()
+    client.get()
+    response = await client.next_head()
+    await turns()
+    one.connections[0].send(chunk(b"end") + chunk(b""))
+    assert await client.wait_body_end(response) == "complete"
+    assert (await client.ask_for_answer()).body == b"ok"
+    assert [len(connection.requests) for connection in one.connections] == [1, 1]
