@@ -280,3 +280,24 @@ async def test_200_that_leave_leave_nothing(origin: MakeOrigin, proxy: MakeProxy
     assert {exchange.read_on for exchange in proxied.exchanges.ended_ones} >= {True}
     assert await settles(lambda: not reading_on(proxied))
     assert await settles(lambda: not len(proxied.running._upstreams.sweeper))
+
+
+@pytest.mark.usefixtures("looks_often")
+async def test_who_has_left_is_waited_for_no_longer(origin: MakeOrigin, proxy: MakeProxy):
+    """D6. A client that had stalled has no clock any more: only the upstream's say when to give up."""
+    one = await origin([whole_request, SSE])
+    proxied = await proxy(one, stream=DRAINS, timeouts={"client_write": 0.3})
+    client = await proxied.connect(receive_buffer=8192)
+    client.ask(b"POST", CHAT, body=b"{}")
+    await client.next_head()
+    client.pause()
+    (served,) = proxied.running._listening[0].handler.clients
+    while not served.connection.writing_paused:
+        one.connections[0].send(chunk(token("x" * 60_000)))
+        await asyncio.sleep(0)
+    client.reset()
+    assert await settles(lambda: reading_on(proxied) == 1)
+    await one.connections[0].stays_quiet(0.6)
+    one.connections[0].send(TELLING)
+    exchange = await proxied.ended()
+    assert (exchange.read_on, exchange.verdict) == (True, "complete")
