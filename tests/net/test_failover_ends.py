@@ -349,3 +349,13 @@ async def test_an_answer_that_is_kept_is_not_read_meanwhile(origin: MakeOrigin, 
     assert await stalls(lambda: one.connections[0].sent_bytes) < 32 * 1024 * 1024
     gate.set()
     assert (await client.answer()).body == b"ok"
+
+
+async def test_the_answer_that_is_relayed_is_that_of_who_gave_it(origin: MakeOrigin, proxy: MakeProxy, dead_port: int):
+    """MUST. Its rules look at the upstream that answered, not at the one that was tried last and is not there."""
+    one = await origin([])
+    moved = counted(b"", b"Location: http://127.0.0.1:%d/there" % one.port, status=b"302 Found")
+    one._scripts[:] = [[whole_request, moved]]
+    proxied = await behind(proxy, one, dead_port, retry={"attempts": 2, "statuses": frozenset({302})})
+    answer = await (await proxied.connect()).ask_for_answer()
+    assert (answer.status, answer.get(b"location")) == (302, b"http://localhost/there")
