@@ -249,3 +249,18 @@ async def test_an_answer_that_is_thrown_away_is_nobody_elses(origin: MakeOrigin,
     assert (await client.ask_for_answer(b"/2")).body == b"two"
     assert (await client.ask_for_answer(b"/3")).body == b"ok"
     assert len(one.connections) == (1 if answer == "whole" else 2)
+
+
+async def test_who_is_gone_since_the_last_request_is_passed_over(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. R1. A kept connection that was found dead, and then no new one: nobody is at work on the request."""
+    one, two = await origin([whole_request, OK, whole_request, fin]), await origin(SERVES)
+    proxied = await behind(proxy, one, two)
+    client = await proxied.connect()
+    for _ in range(2):
+        await client.ask_for_answer()
+    assert (asked(one), asked(two)) == (1, 1)
+    assert one._server is not None
+    one._server.close()
+    assert (await client.ask_for_answer()).status == 200
+    exchange = await proxied.ended(3)
+    assert (exchange.upstream, exchange.attempts, asked(one)) == (upstream(two), 3, 2)
