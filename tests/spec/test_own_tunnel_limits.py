@@ -4,13 +4,16 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import pytest
+
 from proxy.core.routes import Timeouts
+from proxy.net import tunnel
 from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.origin import request
 from tests.net.peer import Peer
 from tests.net.test_backpressure import GROWTH_BYTES, MARGIN_BYTES, serve, stalls
 
-from .tunnels import PIECE, End, asks, cases, opened, switch
+from .tunnels import PIECE, SWITCHING, End, asks, cases, half_open, opened, stands, switch
 
 __all__ = ["serve"]
 
@@ -88,8 +91,8 @@ async def _the_end_of_the_drain_ends_it(origin: MakeOrigin, proxy: MakeProxy, se
 async def _silence_ends_it_if_asked(origin: MakeOrigin, proxy: MakeProxy, serve: Callable) -> None:
     idle_s = 0.6
     through = await opened(origin, proxy, timeouts={"tunnel_idle": idle_s})
-    for turn in range(6):  # bytes of either side begin the silence anew, so that it lasts longer than the limit
-        here, there = (through.client, through.upstream) if turn % 2 else (through.upstream, through.client)
+    for turn in range(8):  # bytes of either side alone begin the silence anew: each speaks for longer than the limit
+        here, there = (through.client, through.upstream) if turn < 4 else (through.upstream, through.client)
         here.peer.send(b"still here")
         await there.gets(b"still here")
         await asyncio.sleep(idle_s / 3)
@@ -110,14 +113,59 @@ async def _it_may_be_silent_for_ever_otherwise(origin: MakeOrigin, proxy: MakePr
     await through.close()
 
 
+async def _nobody_looks_at_one_that_is_over(origin: MakeOrigin, proxy: MakeProxy, serve: Callable) -> None:
+    through = await opened(origin, proxy, timeouts={"tunnel_idle": 30})
+    sweeper = through.proxied.running._upstreams.sweeper
+    assert len(sweeper) == 1
+    await through.close()
+    assert (await through.proxied.ended()).code == ""
+    assert len(sweeper) == 0
+
+
+async def _its_last_bytes_reach_a_slow_client(origin: MakeOrigin, proxy: MakeProxy, serve: Callable) -> None:
+    one = await origin(SWITCHING)
+    through = await stands(await proxy(one), one, receive_buffer=4096)
+    client, upstream = through.client.peer, through.upstream.peer
+    half_open(upstream)
+    client.pause()
+    client.finish_writing()
+    assert await upstream.wait_ended() == "fin"
+    upstream.send(PIECE * 128)
+    upstream.close()
+    await stalls(lambda: upstream.transport.get_write_buffer_size())
+    client.resume()
+    await through.client.gets(PIECE * 128)
+    assert await client.wait_ended() == "fin"
+
+
 @cases(
     _a_stalled_client_stops_the_upstream,
     _a_stalled_upstream_stops_the_client,
     _a_stop_waits_for_it,
     _the_end_of_the_drain_ends_it,
     _silence_ends_it_if_asked,
+    _nobody_looks_at_one_that_is_over,
+    _its_last_bytes_reach_a_slow_client,
     _it_may_be_silent_for_ever_otherwise,
 )
 async def test_a_tunnel_is_bounded_in_bytes_and_time(origin: MakeOrigin, proxy: MakeProxy, serve: Callable, case):
     """U11: nobody is read faster than the other side takes it; a stop counts tunnels; `tunnel_idle` is opt-in."""
     await case(origin, proxy, serve)
+
+
+async def test_an_upstream_that_takes_nothing_is_not_waited_for_long(
+    origin: MakeOrigin, proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """What a client that has left wrote last may take a while, and not for ever."""
+    monkeypatch.setattr(tunnel, "FLUSH_S", 0.1)
+    through = await opened(origin, proxy)
+    client, upstream = through.client.peer, through.upstream.peer
+    upstream.pause()
+    client.send(PIECE * 256)
+    await stalls(lambda: client.transport.get_write_buffer_size())
+    client.reset()
+    exchange = await through.proxied.ended()
+    await upstream.stays_quiet(0.5)
+    upstream.resume()
+    await upstream.wait_ended()
+    assert len(through.upstream.left) < exchange.bytes_in, "what was in our memory has been kept for it"
