@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,13 @@ async def test_an_upstreams_authority_is_read_anew(
     assert (await client.ask_for_answer()).status == 200, "files are looked at only when a configuration is taken"
     await proxied.running.reload(settings_of(served))
     assert (await client.ask_for_answer()).status == 502
+
+
+async def test_the_files_of_every_upstream_are_read_at_the_start(proxy: MakeProxy):
+    """MUST. Also those of the second of a route: a wrong file stops a start, and never a request."""
+    plain = harness.shared(1, 2)
+    assert plain.sharing is not None
+    first, second = plain.sharing.upstreams
+    over_tls = replace(second, origin=replace(second.origin, tls=Tls(ca="/nowhere/ca.pem")))
+    with pytest.raises(UnusableTlsFile, match="no such file"):
+        await proxy(replace(plain, sharing=replace(plain.sharing, upstreams=(first, over_tls))))
