@@ -18,6 +18,7 @@ from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import Proxied, route
 from tests.net.origin import Connection, Script, Step, body_bytes, pushed, request, stop_reading, whole_request
 from tests.net.responses import OK, SSE, counted
+from tests.net.streams import turns
 from tests.net.test_failures import assert_is_our_error
 from tests.net.waiting import LOOP_CLOCK_S
 from tests.net.wire import chunk, head
@@ -353,3 +354,23 @@ async def test_an_event_sets_no_timer(origin: MakeOrigin, proxy: MakeProxy, monk
         await client.wait_body(response, 9 * number)
     looks = (time.monotonic() - started) / deadlines.TICK_S
     assert len(timers) <= 2 * looks + 4
+
+
+async def test_the_upstreams_gap_begins_when_it_is_read_again(origin: MakeOrigin, proxy: MakeProxy):
+    """The moment of its last byte is no measure of a silence for which we did not listen."""
+    one = await origin([request, SSE])
+    proxied = await proxy(one, timeouts={"idle": 0.6, "client_write": 30.0})
+    client = await proxied.connect(receive_buffer=8192)
+    client.get()
+    response = await client.next_head()
+    client.pause()
+    (served,) = proxied.running._listening[0].handler.clients
+    while not served.connection.writing_paused:
+        one.connections[0].send(chunk(bytes(16_000)))
+        await turns()  # all of it is read before the next: none waits in the kernel
+    await client.stays_quiet(1.0)
+    client.resume()
+    await client.until(lambda: response.size == served.exchange.bytes_out, "all that was held")
+    await client.stays_quiet(0.1)
+    one.connections[0].send(chunk(b""))
+    assert await client.wait_body_end(response) == "complete"
