@@ -14,6 +14,7 @@ from .origin import Origin, fin, whole_request
 from .responses import OK, counted
 from .wire import Message, head
 
+UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -129,3 +130,11 @@ async def test_a_request_that_is_sent_again_keeps_its_names(origin: MakeOrigin, 
     sent = [connection.requests[-1] for connection in one.connections]
     assert [message.get(b"x-request-id") for message in sent] == [b"twice", b"twice"]
     assert sent[0].get(b"traceparent") == sent[1].get(b"traceparent")
+
+
+async def test_an_id_of_the_upstreams_stays_alone_on_a_101_too(origin: MakeOrigin, proxy: MakeProxy):
+    switching = head(b"HTTP/1.1 101 Switching Protocols", *UPGRADE, b"X-Request-ID: req_theirs")
+    one = await origin([whole_request, switching])
+    client = await (await proxy(one)).connect()
+    client.get(b"/", b"X-Request-ID: ours", *UPGRADE)
+    assert (await client.next_head()).all(b"x-request-id") == [b"req_theirs"]
