@@ -8,6 +8,7 @@ from tests.net.conftest import MakeOrigin, MakeProxy
 from tests.net.harness import Proxied
 from tests.net.origin import Origin, body_bytes, fin, request, whole_request
 from tests.net.responses import CHUNKED, OK
+from tests.net.streams import turns
 from tests.net.test_failures import assert_is_our_error
 from tests.net.wire import chunk, head
 
@@ -226,3 +227,18 @@ async def test_a_request_inside_a_chunked_body(origin: MakeOrigin, proxy: MakePr
     assert {asked.target for asked in received} == {b"/first", b"/", b"/next", b"/last"}
     hidden = [asked for asked in received if asked.target == b"/"]
     assert [(asked.body, asked.complete) for asked in hidden] == [(body, True)] * (1 + replayed) + [(b"hello", False)]
+
+
+async def test_the_framing_of_a_long_stream_is_no_long_head(origin: MakeOrigin, proxy: MakeProxy):
+    """`limits.response_head` is for what brings nothing: sizes that come alone are forgotten with the next data."""
+    one = await origin([request, CHUNKED])
+    client = await (await proxy(one, limits={"response_head": 200})).connect()
+    client.get()
+    response = await client.next_head()
+    for number in range(100):
+        for piece in (b"00004\r\n", b"data\r\n"):
+            one.connections[0].send(piece)
+            await turns()
+        await client.wait_body(response, 4 * (number + 1))
+    one.connections[0].send(chunk(b""))
+    assert await client.wait_body_end(response) == "complete"
