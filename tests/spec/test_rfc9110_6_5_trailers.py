@@ -125,3 +125,15 @@ async def test_request_trailers(origin: MakeOrigin, proxy: MakeProxy, case: str,
     assert connection.raw.partition(b"\r\n\r\n")[2].partition(b"GET /next")[0] == (
         chunk(body) if body else b""
     ) + chunk(b"")
+
+
+async def test_trailers_end_with_their_answer(origin: MakeOrigin, proxy: MakeProxy):
+    """What stood behind one body must not come behind the next on that connection, which is somebody else's."""
+    first = CHUNKED + chunk(b"one") + b"0\r\nX-End: secret\r\n\r\n"
+    one = await origin([request, first, request, CHUNKED + chunk(b"two") + chunk(b"")])
+    proxied = await proxy(one)
+    for body, trailers in ((b"one", 1), (b"two", 0)):
+        client = await proxied.connect()
+        assert (await client.ask_for_answer()).body == body
+        assert client.raw.count(b"X-End: secret") == trailers
+    assert len(one.connections) == 1
