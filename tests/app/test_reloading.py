@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 import pytest
 
@@ -91,3 +92,25 @@ async def test_a_refused_configuration_is_not_what_is_in_force(caplog: pytest.Lo
         await reloader.reload()
     assert (reloader.written is before, reloader.config is config, served.upstreams.empty()) == (True, True, True)
     assert reloader.counts.refused == 1
+
+
+async def test_what_is_in_force_is_known_as_it_was_written() -> None:
+    """MUST. What is asked next is compared with it, and the moment is told to whoever watches."""
+    served = Served()
+    assert served.reloader.counts.last is None
+    before = time.time()
+    served.source.update({**values("http://second"), "listen": "127.0.0.1:0"})
+    written = served.reloader.written
+    await served.reloader.reload()
+    assert served.reloader.written is not written
+    assert before <= (served.reloader.counts.last or 0) <= time.time()
+    assert served.reloader.counts.done == 1
+
+
+async def test_what_cannot_change_while_it_runs_is_said_to_stay(caplog: pytest.LogCaptureFixture) -> None:
+    """MUST. Else whoever wrote it would believe it in force."""
+    caplog.set_level(logging.WARNING, logger="proxy")
+    served = Served()
+    served.source.update({**values("http://second"), "admin": "127.0.0.1:1"})
+    await served.reloader.reload()
+    assert any("`admin` has changed" in entry.getMessage() for entry in caplog.records)
