@@ -1,6 +1,7 @@
 """Reload: other rules for new requests, while what is under way keeps its connections and its settings."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,3 +220,47 @@ async def test_reloads_leave_no_listeners_or_pools_behind(origin: MakeOrigin, pr
         ports.add(proxied.running.addresses[0])
     assert len(ports) == 20
     assert await settles(lambda: len(proxied.running._leaving) <= 1)
+
+
+async def test_new_connections_have_the_new_limits(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. O1. Also those that belong to no route: how large a head may be, how long a connection may be idle."""
+    one = await origin([request, OK] * 3)
+    proxied = await proxy(one)
+    large = b"X-A: " + b"a" * 10_000
+    before = await proxied.connect()
+    assert (await before.ask_for_answer(b"/", large)).status == 200
+    await proxied.running.reload(settings_of(harness.route(one.port), head_bytes=9000, keep_alive_s=0.1))
+    client = await proxied.connect()
+    assert (await client.ask_for_answer(b"/", large)).status == 431
+    idle = await proxied.connect()
+    await idle.ask_for_answer()
+    assert await idle.wait_ended(2) == "fin"
+    assert (await before.ask_for_answer(b"/", large)).status == 200
+
+
+async def test_streams_of_an_address_given_up_are_known_through_further_reloads(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. O1, O2. A stop still waits for them, and counts what it cuts."""
+    one = await origin([request, SSE + chunk(b"data: 1\n\n")], [request, OK])
+    proxied = await proxy(one)
+    client, response = await in_a_stream(proxied)
+    for _ in range(2):
+        await proxied.running.reload(settings_of(harness.route(one.port), listen=(Address("127.0.0.1", 0),)))
+    await proxied.running.reload(settings_of(harness.route(one.port), listen=(Address("localhost", 0),)))
+    await proxied.running.reload(settings_of(harness.route(one.port), listen=(ANYWHERE,)))
+    assert proxied.running.open_exchanges == 1
+    assert await proxied.stop(0.1) == 1
+    assert await client.wait_body_end(response) == "fin"
+
+
+async def test_how_long_the_oldest_has_been_open_is_told(origin: MakeOrigin, proxy: MakeProxy):
+    """SHOULD. O2. A stop says what it waits for: how many, and since when."""
+    gate = asyncio.Event()
+    one = await origin([request, SSE + chunk(b"data: 1\n\n"), gate, chunk(b"")])
+    proxied = await proxy(one)
+    assert await proxied.running.under_way() == (0, 0.0)
+    (first, _), began = await in_a_stream(proxied), time.monotonic()
+    await first.stays_quiet(0.2)
+    await in_a_stream(proxied)
+    count, oldest_s = await proxied.running.under_way()
+    assert (count, oldest_s >= time.monotonic() - began - 0.05) == (2, True)
+    gate.set()
