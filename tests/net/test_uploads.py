@@ -382,3 +382,18 @@ async def test_a_route_that_closes_for_its_upstream_still_answers_for_itself(ori
     client = await proxied.connect()
     client.ask(b"POST", body=b"x" * 11)
     await refused_for_its_size(client, proxied)
+
+
+async def test_an_upstream_that_took_a_part_sees_no_orderly_end(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. M14. One that reads late must not find, behind what it has taken, the same end as behind a whole."""
+    gate = asyncio.Event()
+    one = await origin([request, stop_reading, gate, read_on], kept=False)
+    proxied = await proxy(one)
+    client = await proxied.connect()
+    client.send(counted_post(LARGE) + bytes(LARGE))
+    upstream = await one.asked()
+    await stalls(lambda: client.transport.get_write_buffer_size())
+    client.reset()
+    await proxied.ended()
+    gate.set()
+    assert await upstream.wait_ended() == "reset"
