@@ -9,6 +9,7 @@ import pytest
 
 from proxy.app import CannotListen
 from proxy.config.addresses import Address
+from proxy.config.compile import Admin, Inspector
 from proxy.core import routes
 from proxy.core.headers import NO_RULES
 from proxy.core.routes import Limits
@@ -264,3 +265,19 @@ async def test_how_long_the_oldest_has_been_open_is_told(origin: MakeOrigin, pro
     count, oldest_s = await proxied.running.under_way()
     assert (count, oldest_s >= time.monotonic() - began - 0.05) == (2, True)
     gate.set()
+
+
+async def test_who_looks_on_knows_the_new_configuration(origin: MakeOrigin, proxy: MakeProxy):
+    """MUST. O1, O9. The secrets that must not be shown, and the routes that there are."""
+    one = await origin([request, OK])
+    admin = Admin(ANYWHERE, None)
+    looking = {"admin": admin, "inspector": Inspector(1 << 20, ("sk-the-old-key-of-ours",))}
+    proxied = await proxy(one, name="old", settings=looking)
+    running = proxied.running
+    assert running.status is not None
+    assert running._store is not None
+    changed = {"admin": admin, "inspector": Inspector(1 << 20, ("sk-the-new-key-of-ours",))}
+    await running.reload(settings_of(harness.route(one.port, name="new"), **changed))
+    assert [entry["name"] for entry in (await running.status.document())["routes"]] == ["new"]
+    for which in ("old", "new"):
+        assert f"sk-the-{which}-key" not in running._store.redactor.text(f"Bearer sk-the-{which}-key-of-ours")
