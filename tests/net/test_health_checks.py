@@ -16,7 +16,7 @@ from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
 from .failover import SERVES, listening, upstream
 from .harness import Proxied, route, settings_of, settles, shared
-from .origin import Connection, Origin, Step, fin, request
+from .origin import Connection, Origin, Step, request
 from .responses import OK, SSE, counted
 from .test_balance import opens, states
 from .wire import chunk
@@ -163,8 +163,17 @@ async def test_no_request_waits_for_a_check(origin: MakeOrigin, proxy: MakeProxy
 async def test_streams_that_are_open_go_on_when_their_upstream_is_unhealthy(origin: MakeOrigin, proxy: MakeProxy):
     """New requests go elsewhere; nothing is cut."""
     gate = asyncio.Event()
-    stream = [request, SSE + chunk(b"data: 1\n\n"), gate, chunk(b"data: 2\n\n") + chunk(b"")]
-    one, two = await origin(stream, [request, BAD, fin]), await origin(SERVES)
+
+    async def play(connection: Connection) -> None:
+        await request(connection)
+        if connection.request.target.startswith(b"/up"):
+            connection.send(BAD)
+            return
+        connection.send(SSE + chunk(b"data: 1\n\n"))
+        await gate.wait()
+        connection.send(chunk(b"data: 2\n\n") + chunk(b""))
+
+    one, two = await origin([play]), await origin(SERVES)
     proxied = await proxy(shared(one.port, two.port, health={**OFTEN, "every": 0.3}))
     client = await proxied.connect()
     client.get()
