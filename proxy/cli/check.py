@@ -7,6 +7,7 @@ import yaml
 
 from proxy.cli import configuration, health
 from proxy.config.addresses import Address
+from proxy.config.compile import compiled
 from proxy.config.model import Config, resolved
 from proxy.config.warnings import warnings
 
@@ -29,11 +30,25 @@ def check(file: str, show: bool, ask: bool, admin: str | None) -> None:
     if ask:
         _ask(file, config.admin)
         return
+    _read_certificates(file, config)
     for warning in warnings(config):
         click.echo(f"{file}: warning: {warning}", err=True)
     if show:
         click.echo(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"{file}: fine, {_counted(config)}", err=True)
+
+
+def _read_certificates(file: str, config: Config) -> None:
+    """Exits with 2 where a file that TLS needs cannot be used."""
+    if config.tls is None and not any(route.tls.ca or route.tls.cert for route in config.routes):
+        return
+    from proxy.app.certificates import faults  # takes longer to import than all else takes
+
+    found = faults(compiled(config))
+    for fault in found:
+        click.echo(f"{file}: {fault}", err=True)
+    if found:
+        sys.exit(2)
 
 
 def _counted(config: Config) -> str:

@@ -99,8 +99,7 @@ def tell(config: Config, addresses: list[str], admin: str | None) -> None:
     for address in addresses:
         log.info("streamsafe %s listens on %s", __version__, address)
     if admin is not None:
-        inspected = config.inspector is not None and config.workers == 1
-        what = "the inspector, /healthz" if inspected else "/healthz"
+        what = "/healthz" if config.inspector is None else "the inspector, /healthz"
         log.info("%s, /readyz, /metrics and /status are at %s", what, admin)
     for route in config.routes:
         urls = ", ".join(shown_url(upstream.url) for upstream in route.upstream)

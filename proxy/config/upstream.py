@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from proxy.config.addresses import UpstreamUrl, UrlPath, parse_header_name
+from proxy.config.addresses import HostName, UpstreamUrl, UrlPath, parse_header_name
 from proxy.config.section import AlsoAs, Section
 from proxy.config.values import Count, Flag, Interval, Text, Timeout, wrong
 
@@ -62,7 +62,7 @@ class UpstreamTls(Section):
     key: Text | None = Field(
         default=None, description="File with the key of `cert` (PEM). `null`: it is in the `cert` file."
     )
-    server_name: Text | None = Field(
+    server_name: HostName | None = Field(
         default=None, description="Name for SNI and the certificate check. `null`: the host of the upstream URL."
     )
 

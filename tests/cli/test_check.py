@@ -108,6 +108,24 @@ def test_what_is_wrong_is_told_with_file_line_and_column(tmp_path: Path, text: s
     assert done.stderr.count("\n") == 1
 
 
+def test_files_that_tls_needs_are_read_too(tmp_path: Path) -> None:
+    """All of them, each with its place: what is fine here starts."""
+    (tmp_path / "no.pem").write_text("no certificate")
+    file = write(
+        tmp_path,
+        "tls: {cert: none.pem, key: none.pem}\nroutes:\n"
+        "- {name: a, path: /a, upstream: 'https://a.example', tls: {ca: no.pem}}\n"
+        "- {name: b, path: /b, upstream: 'https://b.example', tls: {cert: none.pem}}\n"
+        "- {name: c, path: /c, upstream: 'https://c.example'}\n",
+    )
+    done = run_once(tmp_path, "check", "-c", file)
+    assert (done.returncode, done.stdout) == (2, "")
+    server, first, second = done.stderr.splitlines()
+    assert server == "proxy.yaml: tls: none.pem: no such file or directory"
+    assert first.startswith("proxy.yaml: routes.a.tls: no usable PEM in no.pem (")
+    assert second == "proxy.yaml: routes.b.tls: none.pem: no such file or directory"
+
+
 def test_everything_that_is_wrong_is_told_at_once_by_position(tmp_path: Path) -> None:
     text = "drain: x\nkeep_alive: x\nlog: {level: x}\nroutes:\n- {preset: x}\n- {path: x, preset: ark}\n"
     done = run_once(tmp_path, "check", "-c", write(tmp_path, text))
