@@ -7,10 +7,14 @@ import asyncio
 
 import pytest
 
+from proxy.net.client_connection import HIGH_WATER_BYTES
+
 from .codings import COMPRESSORS, unfolding, whole
 from .conftest import MakeOrigin, MakeProxy
+from .harness import settles
 from .origin import fin, pushed, request
 from .responses import counted
+from .streams import turns, unsent
 from .wire import chunk, head
 
 EVENTS = [b"data: %d %s\n\n" % (number, b"abc" * number) for number in range(6)]
@@ -152,12 +156,12 @@ async def test_a_slow_client_gets_all_of_a_stream_that_unfolds(origin: MakeOrigi
     client.get()
     response = await client.next_head()
     client.pause()
-    await asyncio.sleep(0.2)
-    stalled_at = response.size
-    assert proxied.running.open_exchanges == 1
+    assert await settles(lambda: unsent(proxied) > HIGH_WATER_BYTES)
+    await turns()
+    assert unsent(proxied) < 1024 * 1024
     client.resume()
     assert await client.wait_body_end(response, 20) == "complete"
-    assert stalled_at < size == response.size
+    assert response.size == size
 
 
 async def test_a_client_that_leaves_a_stream_that_unfolds_is_let_go(origin: MakeOrigin, proxy: MakeProxy):
@@ -168,7 +172,7 @@ async def test_a_client_that_leaves_a_stream_that_unfolds_is_let_go(origin: Make
     client.get()
     await client.next_head()
     client.pause()
-    await asyncio.sleep(0.1)
+    assert await settles(lambda: unsent(proxied) > HIGH_WATER_BYTES)
     client.reset()
     assert (await proxied.ended()).outcome == "client_closed"
     await one.connections[0].wait_ended()
@@ -184,7 +188,7 @@ async def test_a_slow_client_gets_what_came_before_a_cut(origin: MakeOrigin, pro
     client.get()
     response = await client.next_head()
     client.pause()
-    await asyncio.sleep(0.1)
+    assert await settles(lambda: unsent(proxied) > HIGH_WATER_BYTES)
     client.resume()
     assert await client.wait_body_end(response, 10) == "fin"
     assert response.size == size
