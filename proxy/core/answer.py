@@ -11,7 +11,7 @@ from proxy.core import cors, framing, headers, message, streams
 from proxy.core.dialects.recognise import LINE_TYPES, framing_of, recognise
 from proxy.core.errors import ProxyError
 from proxy.core.framing import CLOSE_BODY, Body
-from proxy.core.message import Field, RequestHead, ResponseHead, field, members, values
+from proxy.core.message import ALLOW, Field, RequestHead, ResponseHead, field, members, values
 from proxy.core.plan import Forward
 from proxy.core.routes import Route
 from proxy.core.stages import Stage, stages_of
@@ -197,7 +197,7 @@ def failure(error: ProxyError, request: RequestHead | None, route: Route | None,
     if error.status == 401:
         fields.append(field(b"WWW-Authenticate", b"Bearer"))
     if error.status == 405:
-        fields.append(field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        fields.append(ALLOW)
     if route and route.cors and request:
         fields += cors.granted(route.cors, request.first(b"origin"))
     return Answer(error.status, message.phrase(error.status), fields, Body("length", len(body)))

@@ -15,6 +15,8 @@ from math import ceil
 from typing import ClassVar, Literal
 
 Side = Literal["client", "upstream", "proxy"]
+MAX_FIELDS = 128
+"""How many fields a request may have."""
 
 
 class ProxyError(Exception):
@@ -116,10 +118,16 @@ class ExpectationFailed(ClientError):
 
 
 class RequestHeadTooLarge(ClientError):
-    """The fields are over `limits.request_head`, or there are too many. Source: RFC 6585 section 5."""
+    """The fields are over `limits.request_head`. Source: RFC 6585 section 5."""
 
     status = 431
     message = "The request head is over limits.request_head."
+
+
+class TooManyFields(RequestHeadTooLarge):
+    """More than MAX_FIELDS fields."""
+
+    message = f"The request has more than {MAX_FIELDS} fields, which no setting allows: send fewer."
 
 
 class NotImplementedByProxy(ClientError):

@@ -152,6 +152,10 @@ def request_lines(method: bytes, target: bytes, fields: list[Field]) -> bytes:
     return b"\r\n".join(lines)
 
 
+ALLOW = field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+"""The methods that every proxy knows to pass on."""
+
+
 def field_lines(fields: list[Field]) -> bytes:
     """Fields as lines, as in a trailer section."""
     return b"".join([b"%b: %b\r\n" % (name, value) for _, name, value in fields])

@@ -22,7 +22,7 @@ from proxy.core.errors import (
     VersionRefused,
 )
 from proxy.core.framing import Body
-from proxy.core.message import Field, RequestHead, field, first, members, request_lines
+from proxy.core.message import ALLOW, Field, RequestHead, field, first, members, request_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ Plan = Reply | Refuse | Forward
 
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
 _BODY_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
-_OPTIONS = Reply(204, (field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),))
+_OPTIONS = Reply(204, (ALLOW,))
 
 
 def plan(proxy: Proxy, request: RequestHead) -> Plan:

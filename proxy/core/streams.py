@@ -76,9 +76,9 @@ class StreamPolicy:
 
 
 def media_type(fields: Fields | list[Field]) -> bytes:
-    """The lower-case type of Content-Type without parameters; empty if there is none or it is malformed.
+    """The lower-case type of Content-Type without parameters; empty if there is none.
 
-    `text/event-stream nonsense` is malformed: RFC 9110 section 8.3.1 allows only `;` after the type.
+    Of a malformed one all before the first `;`, which is no type that anybody knows: RFC 9110 section 8.3.1.
     """
     return type_of(first(fields, b"content-type") or b"")
 

@@ -19,6 +19,7 @@ from proxy.core.errors import (
     ProxyError,
     RequestHeadTooLarge,
     TargetTooLong,
+    TooManyFields,
 )
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
@@ -100,7 +101,7 @@ class ClientConnection(web.RequestHandler):
         """Bytes of the client, up to several requests.
 
         aiohttp's parser forgets the requests of one call when something behind them is malformed: it is given no more
-        than one head at a time.
+        than one head at a time, up to the first body.
         """
         self._ending = (data if len(data) >= len(_PLAIN_END) else self._ending + data)[-len(_PLAIN_END) :]
         start, end = 0, data.find(b"\r\n\r\n") + 4
@@ -275,5 +276,5 @@ def refusal(exc: BaseException | None, max_line_size: int) -> ProxyError:
     if isinstance(exc, BadHttpMethod) and _REQUEST_LINE.search(exc.message):
         return NotImplementedByProxy()
     if exc is not None and "Too many headers" in str(exc):
-        return RequestHeadTooLarge()
+        return TooManyFields()
     return ClientError()

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy.core.destinations import resolved_name
+from proxy.core.errors import MAX_FIELDS
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
 from proxy.net.request import Request
@@ -25,7 +26,6 @@ PARSES_STRICTLY = HttpRequestParser is not HttpRequestParserPy
 """Whether requests are read by llhttp. Where its C extension is missing, aiohttp reads them in Python, and takes more
 for a message: that is what request smuggling is made of."""
 READ_BUFFER_BYTES = 64 * 1024
-MAX_FIELDS = 128
 BACKLOG = 4096
 _TLS_SHUTDOWN_S = 1.0
 

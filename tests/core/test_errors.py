@@ -19,6 +19,7 @@ TABLE = {
     "TargetTooLong": ("client", 414, "http_request_error"),
     "ExpectationFailed": ("client", 417, "http_request_error"),
     "RequestHeadTooLarge": ("client", 431, "http_request_error"),
+    "TooManyFields": ("client", 431, "http_request_error"),
     "NotImplementedByProxy": ("client", 501, "http_request_error"),
     "VersionRefused": ("client", 505, "http_request_error"),
     "ClientGone": ("client", 499, "client_closed"),
