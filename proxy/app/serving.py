@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+from proxy.app.logs import Logs
 from proxy.app.reloading import Reloader
 from proxy.app.signals import Signals
 
@@ -51,8 +52,8 @@ async def reloading(reloader: Reloader, signals: Signals, watched: Path | None) 
                 log.error("reloading had ended early: %r", ended)
 
 
-async def stop(served: Served, drain_s: float, signals: Signals) -> None:
-    """Waits for open exchanges; a second signal ends the wait."""
+async def stop(served: Served, drain_s: float, signals: Signals, logs: Logs) -> None:
+    """Waits for open exchanges; a second signal ends the wait. That it stopped is told behind all of them."""
     telling = asyncio.create_task(_tell(served, drain_s), name="stop: tell")
     waiting = asyncio.create_task(served.stop(drain_s), name="stop")
     again = asyncio.create_task(signals.second.wait(), name="stop: second signal")
@@ -63,6 +64,7 @@ async def stop(served: Served, drain_s: float, signals: Signals) -> None:
     cut = await waiting
     telling.cancel()
     await asyncio.gather(telling, again, return_exceptions=True)
+    logs.access.flush()
     log.info("stopped%s", f": open exchanges cut: {cut}" if cut else "")
 
 

@@ -62,7 +62,7 @@ async def _serve(
         calm_collector()
         if again is None:
             await signals.first.wait()
-            await stop(running, config.drain, signals)
+            await stop(running, config.drain, signals, logs)
         else:
 
             async def apply(changed: Config, written: Written) -> None:
@@ -73,7 +73,7 @@ async def _serve(
             running.reloads = reloader.counts
             async with reloading(reloader, signals, again[0].file if watched else None):
                 await signals.first.wait()
-            await stop(running, reloader.config.drain, signals)
+            await stop(running, reloader.config.drain, signals, logs)
         logs.close()
 
 

@@ -51,7 +51,7 @@ async def _supervise(
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-    await stop(supervisor, reloader.config.drain, signals)
+    await stop(supervisor, reloader.config.drain, signals, logs)
     logs.close()
     if supervisor.failed.is_set():
         sys.exit(1)

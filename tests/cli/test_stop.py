@@ -75,6 +75,7 @@ async def test_a_second_signal_ends_at_once_and_the_client_can_tell(
     (line,) = await command.wait_lines("outcome=", 1)
     assert "outcome=drained" in line
     await command.wait_match(r'message="stopped: open exchanges cut: 1"$')
+    assert "stopped" in command.stderr.splitlines()[-1], "what ended before it is told before it"
 
 
 async def test_the_first_signal_may_differ_from_the_second(
