@@ -1,6 +1,7 @@
 """What the documents say holds: links lead somewhere, configurations load, commands have the options they are given."""
 
 import contextlib
+import json
 import re
 import shlex
 import tomllib
@@ -13,6 +14,8 @@ import pytest
 from proxy.cli import main
 from proxy.config.load import load_text
 from proxy.config.model import Config
+from proxy.core.exchange import Exchange
+from proxy.edge.access_log import json_line
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -160,6 +163,19 @@ def test_every_dependency_is_named_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8").lower()
     assert len(names) == len(listed)
     assert [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", readme)] == []
+
+
+def test_a_json_line_of_the_log_has_the_keys_that_lines_have() -> None:
+    """In their order, as `docs/logs.md` says."""
+    keys = list(json.loads(json_line(Exchange("1", 0.0, 0.0))))
+    shown = [
+        (document.name, json.loads(line))
+        for document in DOCUMENTS
+        for line in document.read_text("utf-8").splitlines()
+        if line.startswith('{"time":') and '"message":' not in line
+    ]
+    assert {"README.md", "logs.md"} <= {name for name, _ in shown}
+    assert all(list(line) == keys for _, line in shown)
 
 
 def test_a_broken_link_is_found() -> None:

@@ -1,6 +1,7 @@
 """`streamsafe serve`: what it does with a request, told by the command line alone or by a file."""
 
 import asyncio
+import re
 import signal
 import ssl
 from pathlib import Path
@@ -12,6 +13,7 @@ from proxy.demo.run import Demo
 
 from .conftest import Echo, Serve, Told
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 PACE, TOKENS = 25, 15
 KEY = "sk-a-key-of-ours-0123456789"
 
@@ -193,3 +195,20 @@ async def test_a_certificate_makes_it_https(serve: Serve, demo: Demo, tmp_path: 
         told = await Told().read(session, url, pace=PACE, tokens=TOKENS)
     assert told.is_whole
     assert told.arrivals[-1] - told.arrivals[0] > 0.6 * (TOKENS - 1) / PACE
+
+
+async def test_a_preflight_is_answered_as_the_readme_shows(
+    serve: Serve, echo: Echo, session: aiohttp.ClientSession
+) -> None:
+    """Field by field; the date and the id are others."""
+    (shown,) = re.findall(r"^HTTP/1\.1 204 .*\n((?:.+: .+\n)+)", README.read_text("utf-8"), re.MULTILINE)
+    asked = {
+        "Origin": "http://localhost:5173",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type",
+    }
+    url = await serve(echo.url, "--cors", "http://localhost:5173").wait_url()
+    async with session.options(f"{url}/v1/chat/completions", headers=asked) as answer:
+        lines = [f"{name}: {value}" for name, value in answer.headers.items()]
+    varying = re.compile("(?<=^Date: ).*|(?<=^X-Request-ID: ).*")
+    assert [varying.sub("", line) for line in lines] == [varying.sub("", line) for line in shown.splitlines()]

@@ -78,6 +78,7 @@ async def test_all_workers_serve_one_port_and_are_counted_as_one(
     """MUST. The sums are right whichever worker was asked, and each is shown by itself."""
     command = serve(echo.url, *TWO)
     url, admin = await command.wait_url(), await wait_admin(command)
+    assert "the inspector, /healthz, " in command.stderr
     for _ in range(40):
         async with aiohttp.ClientSession() as fresh, fresh.get(url) as answer:
             assert answer.status == 200
