@@ -73,14 +73,14 @@ async def observe(request: Request, bounds: Bounds, watch: Watch | None = None) 
     try:
         reader.transport.write(request_bytes(request))
         seen.sent_s = reader.elapsed()
-        await _wait(reader, bounds, started, lambda: watch(seen) if watch else None)
+        await _wait(reader, bounds, lambda: watch(seen) if watch else None)
     finally:
         reader.transport.abort()
     await _look_again(seen, reader)
     return seen
 
 
-async def _wait(reader: AnswerReader, bounds: Bounds, started: float, tell: Callable[[], None]) -> None:
+async def _wait(reader: AnswerReader, bounds: Bounds, tell: Callable[[], None]) -> None:
     """Until the answer has ended, the time is up or the user has seen enough."""
     stop = asyncio.ensure_future(bounds.stop.wait())
     either: set[asyncio.Future[Any]] = {reader.done, stop}

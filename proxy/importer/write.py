@@ -124,7 +124,7 @@ def _head(found: Imported, name: str, usable: list[Draft]) -> str:
         "# with `cors: {origins: [...]}` on its route.",
     ]
     if found.notes:
-        lines += ["#", *_comments(found.notes, name, "")]
+        lines += ["#", *_comments(found.notes, "")]
     ports = {(urlsplit(url).hostname, urlsplit(url).port) for draft in usable for url in _urls(draft)}
     if any(is_loopback(host or "") and port in _OURS for host, port in ports):
         lines += ["", "# An upstream has our usual port.", f"listen: {_OTHERS[0]}", f"admin: {_OTHERS[1]}"]
@@ -142,16 +142,16 @@ def _urls(draft: Draft) -> list[str]:
 def _route(draft: Draft, name: str) -> str:
     body = yaml.safe_dump([draft.values], sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=False)
     title = f"  # {_one_line(draft.title)}" + (f", line {draft.line} of {name}" if draft.line else "")
-    lines = [title, *_comments(draft.notes, name, "  "), *(f"  {line}" for line in body.rstrip().split("\n"))]
+    lines = [title, *_comments(draft.notes, "  "), *(f"  {line}" for line in body.rstrip().split("\n"))]
     return "\n".join(lines)
 
 
 def _lost(draft: Draft, name: str) -> str:
     title = f"  # No route for {_one_line(draft.title)}" + (f", line {draft.line} of {name}" if draft.line else "")
-    return "\n".join([title, *_comments(draft.notes, name, "  ")])
+    return "\n".join([title, *_comments(draft.notes, "  ")])
 
 
-def _comments(notes: list[Note], name: str, indent: str) -> list[str]:
+def _comments(notes: list[Note], indent: str) -> list[str]:
     return [f"{indent}# {NAMES[note.kind]}{_at(note.line)}: {_one_line(note.text)}" for note in notes]
 
 

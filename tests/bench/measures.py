@@ -27,7 +27,7 @@ REQUEST_SECONDS = 2
 EVENTS = 120
 WARM_UP_S = 0.3
 FIRST_TIMES = 400
-FILES_BESIDE = 200  # open files of a proxy that are not its streams'
+FILES_BESIDE = 100  # open files of a proxy that are not its streams'
 DIRECT = "direct"
 """The name of the subject that is no proxy: the load asks the origin."""
 

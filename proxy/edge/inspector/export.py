@@ -51,7 +51,7 @@ def har(record: Record, version: str) -> dict[str, Any]:
         "response": _har_response(summary, response, _body(captured, "client")),
         "cache": {},
         "timings": timings,
-        "comment": _comment(summary, captured),
+        "comment": _comment(captured),
         "_request_id": summary["request_id"],
         "_outcome": summary["outcome"],
         "_interim": [head.document() for _, head in captured.interims] if captured else [],
@@ -130,7 +130,7 @@ def _url(head: Head | None, target: str) -> str:
     return f"http://{host or 'localhost'}{target}"
 
 
-def _comment(summary: dict[str, Any], captured: Captured | None) -> str:
+def _comment(captured: Captured | None) -> str:
     if captured is None:
         return "heads and bodies were not captured: no page was connected"
     return f"{captured.lost} bytes of bodies were not kept" if captured.lost else ""
@@ -181,6 +181,8 @@ def curl(record: Record) -> str:
     captured = record.captured
     head = captured.request if captured else None
     words = ["curl", "-gN", "-X", record.summary["method"] or "GET", _url(head, record.summary["target"] or "/")]
+    if head is None:
+        return visible(shlex.join(words)) + "  # and its address, fields and body, which were not kept\n"
     for name, value in head.received or () if head else ():
         if name.lower() not in _CURLS_OWN:
             words += ["-H", f"{name}: {value}"]

@@ -158,7 +158,6 @@ class Waits:
     def __init__(self) -> None:
         self._since: float | None = None
         self._full_since: float | None = None
-        self._uploading = True
 
     def see(self, mark: Mark) -> list[Wait]:
         """The waits that this mark ends."""
