@@ -95,11 +95,14 @@ def _route(upstream: str | None, options: dict[str, Any]) -> dict[str, Any]:
 
 def _secret_reference(text: str) -> str:
     """`${...}` for what --api-key says; a key itself would be seen in `ps` and in the shell's history."""
-    if text.startswith("env:"):
+    if re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", text):
         return "${" + text[4:] + "}"
     if text.startswith("@"):
         return "${file:" + os.path.abspath(text[1:]) + "}"
-    click.echo("streamsafe: --api-key: expected env:NAME or @FILE, found a key itself (others can see it)", err=True)
+    click.echo(
+        "streamsafe: --api-key: expected env:NAME or @FILE, found neither (others would see a key)",
+        err=True,
+    )
     sys.exit(2)
 
 

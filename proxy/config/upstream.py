@@ -26,6 +26,10 @@ class Upstream(Section):
 
 def _listed(value: object) -> object:
     entries = value if isinstance(value, list | tuple) else [value]
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, str | dict | Upstream):
+            at = (index,) if entries is value else ()
+            raise wrong("a URL such as http://127.0.0.1:3000, or {url: URL, weight: 2}", at=at)
     return [{"url": entry} if isinstance(entry, str) else entry for entry in entries]
 
 

@@ -105,7 +105,7 @@ _MENDS: dict[Topic, dict[str, str]] = {
     },
 }
 _EVERYBODYS: dict[Topic, str] = {
-    "compression": "the server: Cache-Control: no-transform, which most compressing middlewares obey",
+    "compression": "the server: Cache-Control: no-transform, which most that compress obey, though not nginx",
     "buffering": "the server: X-Accel-Buffering: no and a flush after each event",
     "silence": "the server: a comment line (`: ping` and an empty line) every 10 s while there is nothing to say",
 }

@@ -57,14 +57,15 @@ def read(file: Path) -> Imported:
     servers = [one for one in inside if one["directive"] == "server"]
     drafts: list[tuple[int, Draft]] = []
     for server in servers:
-        hosts = _hosts(server, found) if len(servers) > 1 else [None]
+        names = _hosts(server, found)
+        found.hosts += [name for name in names if name is not None]
+        hosts = names if len(servers) > 1 else [None]
         inner = scope.inside(server["block"])
         _server_notes(inner, found)
         for host in hosts:
             drafts += _locations(server["block"], inner, host, found)
     drafts += _locations(inside, scope, None, found)
     found.drafts = [draft for _, draft in sorted(drafts, key=lambda pair: pair[0])]
-    found.hosts = sorted({str(draft.values["host"]) for draft in found.drafts if "host" in draft.values})
     if not found.drafts:
         raise NotImported(f"{file}: expected a location with proxy_pass, found none")
     return found

@@ -116,12 +116,23 @@ def _refused(drafts: list[Draft]) -> str | None:
     return None
 
 
+_HOW_OF_DEV_SERVERS = (
+    "# Point each entry there at http://127.0.0.1:8787, without its rewrite; or let the page call that address,",
+    "# with `cors: {origins: [...]}` on its route.",
+)
+_HOW = {
+    "nginx": (
+        "# Let each location there proxy_pass http://127.0.0.1:8787, without a path and with the client's Host; or let",
+        "# clients call that address.",
+    )
+}
+
+
 def _head(found: Imported, name: str, usable: list[Draft]) -> str:
     lines = [
         f"# Made by `streamsafe import` from {name} ({found.source}).",
         "#",
-        "# Point each entry there at http://127.0.0.1:8787, without its rewrite; or let the page call that address,",
-        "# with `cors: {origins: [...]}` on its route.",
+        *_HOW.get(found.source, _HOW_OF_DEV_SERVERS),
     ]
     if found.notes:
         lines += ["#", *_comments(found.notes, "")]
@@ -130,7 +141,7 @@ def _head(found: Imported, name: str, usable: list[Draft]) -> str:
         lines += ["", "# An upstream has our usual port.", f"listen: {_OTHERS[0]}", f"admin: {_OTHERS[1]}"]
         lines = [line.replace("127.0.0.1:8787", _OTHERS[0]) if line.startswith("#") else line for line in lines]
     if found.hosts:
-        lines += ["", f"allowed_hosts: {json.dumps(sorted(found.hosts))}"]
+        lines += ["", f"allowed_hosts: {json.dumps(sorted(set(found.hosts)))}"]
     return "\n".join(lines)
 
 

@@ -90,6 +90,8 @@ def test_a_warning_is_told_and_is_no_error(tmp_path: Path) -> None:
             "routes:\n- {path: /a, preset: ark}\n- {preset: ark, path: /a, name: b}",
             "3:23: routes.b.path: expected a path",
         ),
+        ("routes: [{upstream: 3000}]", "1:21: routes[0].upstream: expected a URL such as http://127.0.0.1:3000"),
+        ("routes: [{upstream: ['http://a', null]}]", "1:34: routes[0].upstream[1]: expected a URL such as"),
         ("routes:\n- {preset: ark, timeouts: {idle: -1}}", "2:34: routes[0].timeouts.idle: expected a duration above"),
         ("routes:\n- {preset: ark, cors: {origins: [a]}}", "2:34: routes[0].cors.origins[0]: expected an origin"),
         ("routes:\n- {preset: ark, api_key: abc}", "2:26: routes[0].api_key: expected ${NAME} or ${file:/path}"),

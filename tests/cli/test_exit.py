@@ -146,6 +146,7 @@ def test_an_unknown_option_or_word_is_exit_code_2(tmp_path: Path, arguments: lis
         (["ftp://a"], 'UPSTREAM: expected an http:// or https:// URL with a host, found "ftp://a"'),
         ([UPSTREAM, "--header", "a: ${NO_SUCH_NAME}"], "expected NO_SUCH_NAME in the environment, found it not set"),
         ([UPSTREAM, "--header", "Host: a"], "expected a header that rules may change (Host is not one: preserve_host"),
+        ([UPSTREAM, "--api-key", "env:"], "--api-key: expected env:NAME or @FILE, found neither"),
         ([UPSTREAM, "--api-key", "env:NO_SUCH_NAME"], "expected NO_SUCH_NAME in the environment, found it not set"),
         ([UPSTREAM, "--api-key", "@missing"], "/missing, found: no such file or directory"),
         ([UPSTREAM, "--api-key", "@open"], "expected a file that only its owner and group can read"),
@@ -171,7 +172,7 @@ def test_a_wrong_value_is_one_line_that_names_its_option(tmp_path: Path, argumen
 
 def test_a_key_itself_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path) -> None:
     done = run_once(tmp_path, "serve", UPSTREAM, "--api-key", SECRET)
-    expected = "streamsafe: --api-key: expected env:NAME or @FILE, found a key itself (others can see it)\n"
+    expected = "streamsafe: --api-key: expected env:NAME or @FILE, found neither (others would see a key)\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 

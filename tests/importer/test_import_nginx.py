@@ -173,6 +173,19 @@ def test_several_servers_become_routes_by_host(tmp_path: Path) -> None:
     assert made.says("not carried over (line 2)", "*.c.example")
 
 
+def test_the_names_of_a_lone_server_are_served_too(tmp_path: Path) -> None:
+    """Beside those of this machine, and without a route for each."""
+    made = carried(
+        tmp_path,
+        "site.conf",
+        "server { server_name a.example www.a.example; location / { proxy_pass http://127.0.0.1:1; } }\n",
+    )
+    for host in (b"a.example", b"www.a.example", b"localhost"):
+        assert made.goes_to("/x", host=host) == "http://127.0.0.1:1/x"
+    assert 'allowed_hosts: ["a.example", "www.a.example"]' in made.text
+    assert "host: " not in made.text
+
+
 def test_a_location_alone_is_enough(tmp_path: Path) -> None:
     made = carried(
         tmp_path, "snippet.conf", "location /v1/ { proxy_pass https://api.openai.com; proxy_ssl_server_name on; }"
