@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from itertools import pairwise
 from statistics import median
 
 import aiohttp
@@ -11,25 +12,30 @@ from aiohttp import web
 from proxy.demo import upstream
 from proxy.demo.run import Demo
 
-from .conftest import WAIT_LIMIT_S, Receive, WaitState
+from .conftest import WAIT_LIMIT_S, Receive, Received, WaitState
 
 CHAT = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+
+
+def gaps(received: Received) -> list[float]:
+    """The seconds between one arrival and the next; a busy machine may change some of them."""
+    return [later - earlier for earlier, later in pairwise(received.times)]
 
 
 async def test_tokens_arrive_evenly_at_the_pace_that_was_asked_for(demo: Demo, receive: Receive) -> None:
     url = f"{demo.upstream_url}/api/generate?tokens=31"
     received = await receive(url, {"prompt": "hello"}, {"x-demo-pace": "20"})
-    gaps = [later - earlier for earlier, later in zip(received.times, received.times[1:], strict=False)]
     duration = received.times[-1]
     assert len(received.arrivals) >= 28  # two may come together on a busy machine, most must not
-    assert 0.04 < median(gaps) < 0.06
+    assert 0.04 < median(gaps(received)) < 0.06
     assert 1.45 < duration < 2.5
     assert duration - received.times[0] >= 0.6 * duration
 
 
 async def test_the_pace_is_twenty_tokens_a_second_unless_told(demo: Demo, receive: Receive) -> None:
-    received = await receive(f"{demo.upstream_url}/feed?tokens=11")
-    assert 0.49 < received.times[-1] - received.times[0] < 1.0
+    received = await receive(f"{demo.upstream_url}/feed?tokens=31")
+    assert received.times[-1] > 1.45
+    assert 0.04 < median(gaps(received)) < 0.06
 
 
 async def test_pace_nought_does_not_wait(demo: Demo, receive: Receive) -> None:
