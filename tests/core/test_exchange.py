@@ -22,6 +22,8 @@ OUTCOMES = {
     "TotalTimeout": "upstream_timeout",
     "UpstreamError": "upstream_aborted",
     "DnsError": "upstream_aborted",
+    "DnsTimeout": "upstream_timeout",
+    "NoConnection": "upstream_aborted",
     "ConnectionRefused": "upstream_aborted",
     "DestinationProhibited": "upstream_aborted",
     "DestinationUnroutable": "upstream_aborted",
@@ -47,6 +49,7 @@ CODES = {
     "TotalTimeout": "total_timeout",
     "TunnelIdle": "tunnel_idle",
     "StreamRefused": "stream_refused",
+    "Draining": "draining",
 }
 
 
@@ -75,7 +78,7 @@ def test_an_exchange_is_complete_unless_something_failed() -> None:
     [
         (ConnectionTerminated(), ClientGone(), "upstream_aborted", "connection_terminated"),
         (ClientGone(), ConnectionTerminated(), "client_closed", "client_closed"),
-        (Draining(), ClientGone(), "drained", "connection_limit_reached"),
+        (Draining(), ClientGone(), "drained", "draining"),
         (RequestRefused(), errors.OwnError(), "refused", "http_request_denied"),
     ],
     ids=["upstream, then client", "client, then upstream", "stop, then client", "refused, then our own"],
