@@ -64,17 +64,20 @@ class Sweeper:
     def add(self, watched: Watched) -> None:
         """Watches from now on; a second time is the same as once."""
         self._often.add(watched)
-        self._start()
+        if self._timer is None:
+            self._start()
 
     def add_patient(self, watched: Patient) -> None:
         """The same for what has time."""
-        self._seldom[_place(watched)].add(watched)
-        self._start()
+        # Objects lie 16 bytes apart, or some multiple of it.
+        self._seldom[(id(watched) >> 4) % LONG_TICKS].add(watched)
+        if self._timer is None:
+            self._start()
 
     def discard(self, watched: Watched) -> None:
         """Stops watching."""
         self._often.discard(watched)
-        self._seldom[_place(watched)].discard(watched)
+        self._seldom[(id(watched) >> 4) % LONG_TICKS].discard(watched)
 
     def close(self) -> None:
         """Stops for good."""
@@ -86,8 +89,7 @@ class Sweeper:
             self._timer = None
 
     def _start(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(TICK_S, self._sweep)
+        self._timer = self._loop.call_later(TICK_S, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
@@ -99,13 +101,8 @@ class Sweeper:
             except Exception:  # one's fault must not become everybody's
                 self.discard(watched)
                 log.exception("%r is not looked at any more", watched)
-        if self._often or any(self._seldom):
+        if self._timer is None and (self._often or any(self._seldom)):
             self._start()
-
-
-def _place(watched: Watched) -> int:
-    """In which tick it is looked at. Objects lie 16 bytes apart, or some multiple of it."""
-    return (id(watched) >> 4) % LONG_TICKS
 
 
 class Deadlines:
