@@ -34,13 +34,13 @@ class Listener:
 
     async def open(self, tls: ServerTls | None, bound: Sequence[socket.socket] = ()) -> None:
         """Listens, on sockets that are bound already if there are any. Errors: CannotListen."""
-        where = self.asked
+        where, context = self.asked, tls.context if tls else None
         self.tls = tls
         try:
             if bound:
                 self._taking = await self._listen_on_all(bound, tls)
             else:
-                self._taking = [await self._listen(tls)]
+                self._taking = [await listen(self.server, where.host, where.port or 0, where.path, context)]
         except OSError as error:
             raise CannotListen(str(where), error) from error
         if where.is_local and not self._only_here():
@@ -54,10 +54,6 @@ class Listener:
             return await self._listen_on_all(doubled, tls)
         except OSError as error:
             raise CannotListen(str(self.asked), error) from error
-
-    async def _listen(self, tls: ServerTls | None) -> asyncio.Server:
-        where = self.asked
-        return await listen(self.server, where.host, where.port or 0, where.path, tls.context if tls else None)
 
     async def _listen_on_all(self, bound: Sequence[socket.socket], tls: ServerTls | None) -> list[asyncio.Server]:
         """Listens on all of these sockets, or closes them all. Errors: OSError."""

@@ -99,10 +99,7 @@ def _secret_reference(text: str) -> str:
         return "${" + text[4:] + "}"
     if text.startswith("@"):
         return "${file:" + os.path.abspath(text[1:]) + "}"
-    click.echo(
-        "streamsafe: --api-key: expected env:NAME or @FILE, found neither (others would see a key)",
-        err=True,
-    )
+    click.echo("streamsafe: --api-key: expected env:NAME or @FILE, found neither (others would see a key)", err=True)
     sys.exit(2)
 
 

@@ -26,7 +26,7 @@ class Pulse:
         """Sends one if the upstream has been silent for long enough."""
         if now < self._due:
             return
-        self._due = max(self._due, self._relay.heard_at + self._beat.every_s)
+        self._due = self._relay.heard_at + self._beat.every_s
         if now >= self._due and self._relay.beat(self._beat.form):
             self._due = now + self._beat.every_s
 

@@ -13,7 +13,8 @@ import trustme
 from proxy.core.routes import Tls
 
 from .certificates import serving
-from .conftest import MakeProxy
+from .conftest import MakeOrigin, MakeProxy
+from .origin import Connection, read_on, request, stop_reading
 from .wire import chunk, head
 
 BODY = random.Random(7).randbytes(600_000)
@@ -71,3 +72,38 @@ async def test_an_end_overtakes_no_bytes(
             assert (message.size, message.checksum) == (len(BODY), zlib.crc32(BODY))
             await answering
             client.close()
+
+
+UPGRADE = (b"Connection: upgrade", b"Upgrade: websocket")
+
+
+def send_and_leave(port: int, context: ssl.SSLContext, body: bytes) -> None:
+    """Opens a tunnel, sends that and closes at once."""
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost") as secure:
+        secure.sendall(head(b"GET / HTTP/1.1", b"Host: localhost", *UPGRADE))
+        assert secure.recv(65536).startswith(b"HTTP/1.1 101")
+        secure.sendall(body)
+        secure.setblocking(False)
+        with contextlib.suppress(ssl.SSLError):
+            secure.unwrap()
+
+
+def take_all_as_it_is(connection: Connection) -> None:
+    """What comes behind a handshake is no HTTP."""
+    connection.reader = None
+
+
+async def test_nor_does_that_of_a_client_in_a_tunnel(
+    origin: MakeOrigin, proxy: MakeProxy, certificate_file: str, authority_file: str
+):
+    """MUST. U1. Its upstream has fallen behind when it leaves, and gets all that it had sent."""
+    switched = head(b"HTTP/1.1 101 Switching Protocols", *UPGRADE)
+    for _ in range(5):
+        gate = asyncio.Event()
+        one = await origin([request, take_all_as_it_is, stop_reading, switched, gate, read_on], receive_buffer=4096)
+        proxied = await proxy(one, settings={"tls_cert": certificate_file, "tls_key": certificate_file})
+        trusting = ssl.create_default_context(cafile=authority_file)
+        await asyncio.to_thread(send_and_leave, proxied.port, trusting, BODY)
+        gate.set()
+        await one.connections[0].wait_ended()
+        assert one.connections[0].raw.partition(b"\r\n\r\n")[2] == BODY

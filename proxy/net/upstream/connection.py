@@ -92,7 +92,6 @@ class Connection(asyncio.Protocol):
         `head_limit` is in bytes, None is none.
         """
         self._reader.begin(method, head_limit, on_interim, tunnel)
-        self._straight = None
         self.request_sent = False
         if self._brings_much and self._transport is not None:
             self._brings_much = False
