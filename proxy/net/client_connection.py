@@ -20,6 +20,7 @@ from proxy.core.errors import (
     RequestHeadTooLarge,
     TargetTooLong,
     TooManyFields,
+    shed_frames,
 )
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
@@ -164,6 +165,8 @@ class ClientConnection(web.RequestHandler):
         a body that has not ended can be nothing else.
         """
         if self.body is not None and self._messages and not self.body.is_eof():
+            for complaint, _ in self._messages:
+                shed_frames(cast(Any, complaint).exc)
             self._messages.clear()
             self._spoil(self.body, "malformed")
 
@@ -214,6 +217,8 @@ class ClientConnection(web.RequestHandler):
         if self.tail is not None:
             self.tail.release()
         super().connection_lost(exc)
+        # They refer to their connection: in a circle all would stay until the collector comes, which is rare here.
+        self.body = self._last_body = self._plainly_ended = self._tunnel = None
 
     def check(self, now: float) -> None:
         """Looks whether a client that is not being read from has left: nothing else would tell. Called by a sweeper."""
@@ -256,7 +261,10 @@ class ClientConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answers what aiohttp's parser refused, in our form and without its traceback."""
-        return self._handler.refuse_malformed(cast(Request, request), refusal(exc, self.max_line_size))
+        error = refusal(exc, self.max_line_size)
+        if exc is not None:
+            shed_frames(exc)
+        return self._handler.refuse_malformed(cast(Request, request), error)
 
     def log_exception(self, *args: Any, **options: Any) -> None:
         """Logs nothing of a body that ends badly after its request was answered: aiohttp closes the connection."""

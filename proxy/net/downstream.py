@@ -157,13 +157,17 @@ class Nowhere(Sink):
 
     def __init__(self, limit: int, full: Callable[[], None]) -> None:
         self._left = limit
-        self._full = full
+        self._full: Callable[[], None] | None = full
         self._head = b""
+
+    def release(self) -> None:
+        """Lets go of whom it would call, who holds it: such circles are only freed by the collector."""
+        self._full = None
 
     def write(self, data: bytes) -> None:
         """Counts."""
         self._left -= len(data)
-        if self._left < 0:
+        if self._left < 0 and self._full is not None:
             self._full()
 
     def finish(self, data: bytes, trailers: bytes = b"") -> None:

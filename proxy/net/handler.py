@@ -10,7 +10,7 @@ import time
 from aiohttp import web
 
 from proxy.core.answer import Answer, answer, error_body
-from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges
+from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges, shed_frames
 from proxy.core.exchange import Exchange
 from proxy.core.forwarding import NOBODY, client_ip
 from proxy.core.message import ResponseHead
@@ -238,6 +238,7 @@ class Handler:
 
     def _fail(self, client: Client, exchange: Exchange, error: ProxyError, route: Route | None) -> None:
         """Answers an error, or aborts where an answer has begun or the route wants none."""
+        shed_frames(error)
         if route is not None:
             exchange.route = route.name
         exchange.failed(error)

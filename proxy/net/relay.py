@@ -106,6 +106,8 @@ class Relay:
     def close(self) -> None:
         """Listens no more to the client's connection, and writes down what was learnt of the stream."""
         self._client.connection.relay = None
+        if self._onlookers.client_gone and isinstance(self._sink, Nowhere):
+            self._sink.release()
         exchange, now = self._exchange, time.monotonic()
         if self._clocks.client_write_since is not None:
             exchange.max_stall = max(exchange.max_stall, now - self._clocks.client_write_since)

@@ -10,7 +10,7 @@ import time
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
-from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge
+from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge, shed_frames
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Forward
 from proxy.core.streams import accepts_events
@@ -145,6 +145,7 @@ class Upload:
         except ProxyError as error:
             connection.fail(error)
         except (web.RequestPayloadError, OSError) as error:
+            shed_frames(error)  # the body keeps it
             connection.fail(_mapped(error))
 
 

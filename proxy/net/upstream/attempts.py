@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Protocol
 
-from proxy.core.errors import ConnectTimeout, ProxyError
+from proxy.core.errors import ConnectTimeout, ProxyError, shed_frames
 from proxy.core.exchange import Exchange
 from proxy.core.group import Group, Turn
 from proxy.core.message import ResponseHead
@@ -151,6 +151,7 @@ class Attempts:
 
     def _after_failure(self, attempt: _Attempt, error: ProxyError) -> Turn | None:
         """Who is asked next, None for nobody."""
+        shed_frames(error)
         code = error.log_code or error.token
         event = self._group.failed(attempt.turn, code, time.monotonic())
         self._upstreams.groups.tell(self._group, attempt.turn.number, event, code)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from proxy.core.errors import ConnectTimeout, ProxyError, TotalTimeout
+from proxy.core.errors import ConnectTimeout, ProxyError, TotalTimeout, shed_frames
 from proxy.core.exchange import Exchange
 from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
@@ -55,6 +55,7 @@ class Call:
                 method, replayable = self.forward.request.method, self._upload.replayable
                 if not may_repeat(error, method, replayable, self._told_interim, connection.unread):
                     raise
+                shed_frames(error)
                 connection.close()
                 connection = self.connection = None
                 self._exchange.attempts += 1

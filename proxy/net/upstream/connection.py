@@ -351,8 +351,9 @@ class Connection(asyncio.Protocol):
         self.unread = self._ended_first and untaken
         self._transport = None
         self._reader.release()
-        if self._raw is not None:
-            self._raw.upstream_lost()
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.upstream_lost()
         elif self._on_lost is not None:
             self._on_lost(self)
         elif not self._reader.complete and self._failure is None:

@@ -232,6 +232,7 @@ class ResponseReader:
             return
         self.body = framing.of_response(self._method, head)
         self.head = head
+        self._on_interim = None  # it refers to the exchange, which the connection outlives
         if self.body.framing == "none":
             # The parser may wait for a body that does not come (HEAD): leave it, the next response gets a new one.
             self.complete = True
