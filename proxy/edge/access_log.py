@@ -9,25 +9,30 @@ import functools
 import logging
 import re
 from collections.abc import Callable
-from typing import Protocol
+from math import floor
+from typing import Protocol, get_args
 
 from proxy.core import redact
-from proxy.core.exchange import Exchange
+from proxy.core.exchange import Exchange, Outcome
 from proxy.edge.escaping import escaped
-from proxy.edge.log_lines import timestamp
+from proxy.edge.log_lines import timestamp, timestamp_of
 from proxy.edge.terminal import Columns
 
 FLUSH_AFTER_S = 0.05
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+\Z")  # what needs no quotes: visible ASCII without `"`, `=` and backslash
 # What somebody should look at; a client's own leaving is no fault of ours or the upstream's.
-_WARNINGS = frozenset({"upstream_aborted", "upstream_timeout", "client_stalled"})
+_WARNINGS: frozenset[Outcome] = frozenset({"upstream_aborted", "upstream_timeout", "client_stalled"})
 
 Value = str | int | float | None
 
 
 def level(exchange: Exchange) -> str:
     """`warning` for what the upstream broke or a client blocked, else `info`."""
-    return "warning" if exchange.outcome in _WARNINGS else "info"
+    return _level(exchange.outcome)
+
+
+def _level(outcome: Outcome) -> str:
+    return "warning" if outcome in _WARNINGS else "info"
 
 
 def fields(exchange: Exchange) -> dict[str, Value]:
@@ -50,7 +55,7 @@ def fields(exchange: Exchange) -> dict[str, Value]:
         "duration_ms": _milliseconds(started, exchange.ended),
         "bytes_in": exchange.bytes_in,
         "bytes_out": exchange.bytes_out,
-        "max_gap_ms": round(exchange.max_gap * 1000, 1),
+        "max_gap_ms": floor(exchange.max_gap * 10_000 + 0.5) / 10,
         **_of_stream(exchange),
         "upstream": exchange.upstream or None,
         "attempts": exchange.attempts,
@@ -82,7 +87,7 @@ def _of_stream(exchange: Exchange) -> dict[str, Value]:
 
 
 def _milliseconds(since: float, until: float | None) -> float | None:
-    return None if until is None else round((until - since) * 1000, 1)
+    return None if until is None else floor((until - since) * 10_000 + 0.5) / 10
 
 
 def json_line(exchange: Exchange) -> str:
@@ -93,22 +98,22 @@ def json_line(exchange: Exchange) -> str:
 def text_line(exchange: Exchange) -> str:
     """The line as `key=value` pairs, the same as in JSON; what does not apply is left out.
 
-    Written out, because it is made for every request: an eighth of what a loop over `fields` costs. No number is
-    formatted twice, and what comes again and again is kept.
+    Written out, because it is made for every request: a tenth of what a loop over `fields` costs. No number is
+    formatted twice, what comes again and again is kept, and `floor` takes a third of what `round` does.
     """
     ex, started = exchange, exchange.started
-    head_ms = f"{(ex.head_at - started) * 1000:.1f}" if ex.head_at is not None else ""
+    head_ms = "" if ex.head_at is None else _tenths(floor((ex.head_at - started) * 10_000 + 0.5))
     ttfb_ms = head_ms
     if ex.first_byte_at != ex.head_at:
-        ttfb_ms = f"{(ex.first_byte_at - started) * 1000:.1f}" if ex.first_byte_at is not None else ""
+        ttfb_ms = "" if ex.first_byte_at is None else _tenths(floor((ex.first_byte_at - started) * 10_000 + 0.5))
+    phase = "" if ex.outcome == "complete" else ex.phase or ""
+    said = _said((ex.outcome, ex.route, ex.client, ex.method, ex.target, ex.status, phase, ex.code, ex.stream))
     return (
-        f"time={timestamp(ex.wall_time)} level={level(ex)}"
-        f"{_of_request(ex.route, ex.client, ex.method, ex.target)}"
-        f"{_of_answer(ex.status, ex.outcome, ex.phase or '', ex.code, ex.stream)}"
-        f"{f' head_ms={head_ms}' if head_ms else ''}"
-        f"{f' ttfb_ms={ttfb_ms}' if ttfb_ms else ''}"
-        f" duration_ms={(ex.ended - started) * 1000:.1f} bytes_in={ex.bytes_in} bytes_out={ex.bytes_out}"
-        f" max_gap_ms={f'{ex.max_gap * 1000:.1f}' if ex.max_gap else '0.0'}"
+        f"time={timestamp_of(floor(ex.wall_time * 1000))}{said}"
+        f"{f' head_ms={head_ms}' if head_ms else ''}{f' ttfb_ms={ttfb_ms}' if ttfb_ms else ''}"
+        f" duration_ms={_tenths(floor((ex.ended - started) * 10_000 + 0.5))}"
+        f" bytes_in={ex.bytes_in} bytes_out={ex.bytes_out}"
+        f" max_gap_ms={_tenths(floor(ex.max_gap * 10_000 + 0.5)) if ex.max_gap else '0.0'}"
         f"{_stream_text(ex) if ex.dialect or ex.max_gap or ex.max_stall else ''}"
         f"{f' upstream={ex.upstream}' if ex.upstream else ''}"
         f" attempts={ex.attempts} request_id={ex.request_id if '=' not in ex.request_id else escaped(ex.request_id)}"
@@ -124,14 +129,23 @@ def _stream_text(exchange: Exchange) -> str:
 # The same few come again and again; bounded, as anybody can send others.
 
 
+@functools.lru_cache(maxsize=4096)
+def _tenths(number: int) -> str:
+    """Tenths of milliseconds as milliseconds."""
+    return f"{number / 10:.1f}"
+
+
 @functools.lru_cache(maxsize=512)
-def _of_request(route: str, client: str, method: str, target: str) -> str:
-    """Only a route's name and a target can need quotes."""
+def _said(words: tuple[Outcome, str, str, str, str, int, str, str, str]) -> str:
+    """What a line says in words. Only a route's name and a target can need quotes."""
+    outcome, route, client, method, target, status, phase, code, stream = words
     return (
+        f" level={_level(outcome)}"
         f"{f' route={_quoted(route)}' if route else ''}"
         f"{f' client={client}' if client else ''}"
         f"{f' method={method}' if method else ''}"
         f"{f' target={_quoted(redact.target(target))}' if target else ''}"
+        f"{_of_answer(status, outcome, phase, code, stream)}"
     )
 
 
@@ -171,13 +185,13 @@ class AccessLog:
     def __init__(self, stream: "Stream", form: str, least: str = "info") -> None:
         self._stream = stream
         self._format = FORMATS[form]
-        self._levels = {name for name in ("info", "warning") if _number(name) >= _number(least)}
+        self._left_out = {outcome for outcome in get_args(Outcome) if _number(_level(outcome)) < _number(least)}
         self._waiting: list[Exchange] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def ended(self, exchange: Exchange) -> None:
         """Keeps the exchange for the next write."""
-        if level(exchange) not in self._levels:
+        if exchange.outcome in self._left_out:
             return
         self._waiting.append(exchange)
         if self._timer is None:

@@ -10,14 +10,15 @@ from proxy.edge.terminal import Columns
 
 def timestamp(seconds: float) -> str:
     """Wall-clock seconds as ISO 8601 in UTC, to the millisecond."""
-    return _millisecond(int(seconds * 1000))
+    return timestamp_of(int(seconds * 1000))
 
 
 # The lines of a burst share their moments: without these two, time would be half the cost of a line.
 
 
 @functools.lru_cache(maxsize=64)
-def _millisecond(number: int) -> str:
+def timestamp_of(number: int) -> str:
+    """`timestamp` of milliseconds."""
     seconds, rest = divmod(number, 1000)
     return f"{_second(seconds)}.{rest:03d}Z"
 

@@ -24,7 +24,7 @@ from .script import LIMIT_S, Counted, Script, counted
 PACKAGE = str(Path(__file__).resolve().parents[2] / "proxy") + os.sep
 STEPS, ROUNDS = 200, 3
 # Calls up to Python 3.11 only; and what is called again when another millisecond has begun.
-UNCOUNTED = {"<listcomp>", "<dictcomp>", "<setcomp>", "_millisecond"}
+UNCOUNTED = {"<listcomp>", "<dictcomp>", "<setcomp>", "timestamp_of"}
 
 
 class Profile:
