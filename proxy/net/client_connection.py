@@ -24,6 +24,7 @@ from proxy.core.errors import (
 )
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
+from proxy.net.downstream import SENT
 from proxy.net.relay import Relay
 from proxy.net.request import Request
 from proxy.net.sockets import keep_end_behind_bytes, tune, unsent_bytes
@@ -119,20 +120,21 @@ class ClientConnection(web.RequestHandler):
         body = self.body
         taken = 0 if body is None else body.total_bytes
         super().data_received(data)
-        if self._messages and self._leaves_http(self._messages[-1][0]):
-            self._last_body = self._messages[-1][1]
+        messages = self._messages
+        last = messages[-1][1] if messages else body
+        if messages and self._leaves_http(messages[-1][0]):
+            self._last_body = last
         if self._last_body is not None and self._last_body.is_eof():
             self._is_deaf = True
-        last = self._messages[-1][1] if self._messages else body
         if last is not None and last is not EMPTY_PAYLOAD and last.is_eof() and self._ending.endswith(_PLAIN_END):
             self._plainly_ended = last
-        if body is not None and not body.is_eof():
-            # What aiohttp holds back while reading is paused counts for a while, and is less than this limit.
-            self._overhead_bytes += len(data) - (body.total_bytes - taken)
-            if self._overhead_bytes > OVERHEAD_BYTES + OVERHEAD_FACTOR * body.total_bytes:
-                self._spoil(body, "too much framing")
-                return
-        if self._messages:
+        if body is None or body is EMPTY_PAYLOAD or body.is_eof():
+            return
+        # What aiohttp holds back while reading is paused counts for a while, and is less than this limit.
+        self._overhead_bytes += len(data) - (body.total_bytes - taken)
+        if self._overhead_bytes > OVERHEAD_BYTES + OVERHEAD_FACTOR * body.total_bytes:
+            self._spoil(body, "too much framing")
+        elif messages:
             self._find_fault()
 
     def _leaves_http(self, message: Any) -> bool:
@@ -250,6 +252,14 @@ class ClientConnection(web.RequestHandler):
         self.force_close()
         if transport is not None and seconds and unsent_bytes(transport):
             self._abort_timer = self._loop.call_later(seconds, transport.abort)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Ends an answer that is out: mostly without aiohttp's steps, all of them empty, a fiftieth of a request."""
+        if resp is SENT and not self._upgraded:
+            return resp, False
+        return await super().finish_response(request, resp, start_time)
 
     # What aiohttp would answer and log in its own words.
 

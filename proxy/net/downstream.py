@@ -43,15 +43,13 @@ class Sent(web.StreamResponse):
     `lingering` is a connection whose client may still be sending what nobody will read.
     """
 
+    keep_alive = False  # aiohttp's is a property, which would be called for every request
+    """Whether another request may follow on this connection."""
+
     def __init__(self, keep_alive: bool, lingering: "ClientConnection | None" = None) -> None:
         super().__init__()
-        self._reuse = keep_alive
+        self.keep_alive = keep_alive
         self._lingering = lingering
-
-    @property
-    def keep_alive(self) -> bool | None:
-        """Whether another request may follow on this connection."""
-        return self._reuse
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Nothing: the head went out long ago."""
@@ -245,7 +243,7 @@ class Client:
         names = self.head.names
         if b"transfer-encoding" in names and not self.connection.ended_plainly(self.body):
             return True
-        return upgrade.is_asked(self.head)
+        return b"upgrade" in names and upgrade.is_asked(self.head)
 
     @property
     def sent(self) -> web.StreamResponse:
@@ -305,8 +303,9 @@ class Client:
             assert self._transport is not None
             self._is_sent = True
             self._transport.write(head if framing == "none" else head + body)
-        if self.connection.tail is not None:
-            self.connection.tail.release()
+        tail = self.connection.tail
+        if tail is not None and tail.watched:
+            tail.release()
         self.exchange.bytes_out = len(body)
 
     def _request_id(self) -> Field:

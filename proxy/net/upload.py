@@ -57,9 +57,11 @@ class Upload:
     def send(self, connection: Connection) -> None:
         """Sends the head and what there is of the body; a task pipes the rest. Errors: ClientError, ClientGone."""
         if self._whole is not None:
-            connection.write(self._head + self._framed(self._whole, ended=True))
+            bare = self._forward.body.framing == "none"
+            connection.write(self._head if bare else self._head + self._framed(self._whole, ended=True))
             self._sent(connection)
-            self._copy_head()
+            if self._exchange.capture is not None:
+                self._copy_head()
             return
         ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
         data = self._read_nowait()
@@ -68,21 +70,22 @@ class Upload:
                 self._whole = data
             connection.write(self._head + self._framed(data, ended=True))
             self._sent(connection)
-            self._copy_head(data)
+            if self._exchange.capture is not None:
+                self._copy_head(data)
             return
         connection.write(self._head + self._framed(data))
-        self._copy_head(data)
+        if self._exchange.capture is not None:
+            self._copy_head(data)
         name = f"upload {self._forward.route.name}"
         self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=name)
 
     def _copy_head(self, data: bytes = b"") -> None:
         """Gives whoever wants one a copy of the head, and of what went with it."""
-        if self._exchange.capture is not None:
-            forward = self._forward
-            with copying(self._exchange) as capture:
-                capture.asked(forward.request, self._head, forward.route)
-                if data:
-                    capture.uploaded(data)
+        forward = self._forward
+        with copying(self._exchange) as capture:
+            capture.asked(forward.request, self._head, forward.route)
+            if data:
+                capture.uploaded(data)
 
     def cancel(self) -> None:
         """Stops piping; the connection cannot be used again then."""
