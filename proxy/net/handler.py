@@ -205,6 +205,7 @@ class Handler:
             if not relay.finished:
                 del head, decided  # heads are a tenth of what an open stream costs
                 connection.shed_head()
+                upload.shed()
                 await relay.wait()
         except ProxyError as error:
             if early is not None and life.relay is None:

@@ -87,6 +87,10 @@ class Upload:
             if data:
                 capture.uploaded(data)
 
+    def shed(self) -> None:
+        """Lets go of what would be sent again: an answer has begun, which may last longer than a prompt is welcome."""
+        self._head, self._whole = b"", None
+
     def cancel(self) -> None:
         """Stops piping; the connection cannot be used again then."""
         if self._task is not None:

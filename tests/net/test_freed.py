@@ -16,6 +16,7 @@ import trustme
 
 from proxy.core.routes import Tls
 from proxy.core.streams import Heartbeat
+from proxy.net.upload import Upload
 from tests.spec.tunnels import handshake, switch
 
 from .certificates import serving
@@ -227,3 +228,17 @@ async def test_nor_does_one_over_tls(
     own = {"tls_cert": certificate_file, "tls_key": certificate_file}
     proxied = await proxy(one, tls=Tls(ca=authority_file), host="localhost", settings=own)
     await assert_nothing_is_left(proxied, ask, one, tls=ssl.create_default_context(cafile=authority_file))
+
+
+@pytest.mark.parametrize("upstreams", [1, 2])
+async def test_a_prompt_is_not_kept_while_its_answer_streams(origin: MakeOrigin, proxy: MakeProxy, upstreams: int):
+    """Up to 64 KiB that might have been sent once more, and no longer can be once an answer has begun."""
+    one = await origin([whole_request, SSE, EVENTS])
+    proxied = await behind(proxy, *[one] * upstreams)
+    prompt = bytes(range(1, 256)) * 200
+    client = await proxied.connect()
+    client.ask(b"POST", body=prompt)
+    await client.wait_body(await client.next_head(), 1)
+    uploads = [found for found in gc.get_objects() if isinstance(found, Upload)]
+    assert [upload.replayable for upload in uploads] == [False]
+    assert (await one.connection()).request.size == len(prompt)
