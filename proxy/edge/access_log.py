@@ -19,6 +19,9 @@ from proxy.edge.log_lines import timestamp, timestamp_of
 from proxy.edge.terminal import Columns
 
 FLUSH_AFTER_S = 0.05
+# How many lines are made in one turn of the loop, a tenth of a millisecond of it. With all that come in FLUSH_AFTER_S,
+# 1,600 on a full core, one request in a hundred took 2.7 ms instead of 1.2.
+AT_ONCE = 64
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+\Z")  # what needs no quotes: visible ASCII without `"`, `=` and backslash
 # What somebody should look at; a client's own leaving is no fault of ours or the upstream's.
 _WARNINGS: frozenset[Outcome] = frozenset({"upstream_aborted", "upstream_timeout", "client_stalled"})
@@ -194,7 +197,9 @@ class AccessLog:
         if exchange.outcome in self._left_out:
             return
         self._waiting.append(exchange)
-        if self._timer is None:
+        if len(self._waiting) >= AT_ONCE:
+            self.flush()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self.flush)
 
     def flush(self) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.core.dialects import Usage
 from proxy.core.errors import ClientGone, ClientStalled, ConnectionTerminated, Draining, NoRoute, UpstreamTimeout
 from proxy.core.exchange import Exchange, Outcome
-from proxy.edge.access_log import FLUSH_AFTER_S, FORMATS, AccessLog, fields, level
+from proxy.edge.access_log import AT_ONCE, FLUSH_AFTER_S, FORMATS, AccessLog, fields, level
 
 NAMES = (
     "time level route client method target status outcome phase code stream head_ms ttfb_ms duration_ms bytes_in "
@@ -263,15 +263,21 @@ async def test_only_lines_of_at_least_that_level_are_written(least: str, written
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-async def test_the_lines_of_a_burst_leave_in_one_write_and_in_their_order(form: str) -> None:
+async def test_the_lines_of_a_burst_leave_in_few_writes_and_in_their_order(form: str) -> None:
+    """No more of them are made in one turn than hold nobody up."""
     stream = Stream()
     log = AccessLog(stream, form)
-    for number in range(100):
+    for number in range(AT_ONCE - 1):
         log.ended(exchange(attempts=number))
     assert stream.writes == []
+    for number in range(AT_ONCE - 1, 2 * AT_ONCE + 5):
+        log.ended(exchange(attempts=number))
+    assert [text.count("\n") for text in stream.writes] == [AT_ONCE] * 2
+    stream.flushed.clear()
     await stream.wait_flushed()
-    (written,) = stream.writes
-    assert written == "".join([f"{FORMATS[form](exchange(attempts=number))}\n" for number in range(100)])
+    assert [text.count("\n") for text in stream.writes] == [AT_ONCE, AT_ONCE, 5]
+    lines = [f"{FORMATS[form](exchange(attempts=number))}\n" for number in range(2 * AT_ONCE + 5)]
+    assert "".join(stream.writes) == "".join(lines)
 
 
 async def test_a_line_is_written_soon_and_the_next_one_too() -> None:
