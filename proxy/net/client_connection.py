@@ -122,7 +122,7 @@ class ClientConnection(web.RequestHandler):
         super().data_received(data)
         messages = self._messages
         last = messages[-1][1] if messages else body
-        if messages and self._leaves_http(messages[-1][0]):
+        if messages and getattr(messages[-1][0], "upgrade", False) and self._leaves_http(messages[-1][0]):
             self._last_body = last
         if self._last_body is not None and self._last_body.is_eof():
             self._is_deaf = True
@@ -138,8 +138,8 @@ class ClientConnection(web.RequestHandler):
             self._find_fault()
 
     def _leaves_http(self, message: Any) -> bool:
-        """Whether aiohttp loses what comes behind this request: it keeps only what follows a WebSocket handshake."""
-        return bool(getattr(message, "upgrade", False)) and message.headers.get("Upgrade", "").lower() != "websocket"
+        """Whether aiohttp loses what comes behind this upgrade: it keeps only what follows a WebSocket handshake."""
+        return str(message.headers.get("Upgrade", "")).lower() != "websocket"
 
     def ended_plainly(self, body: StreamReader) -> bool:
         """Whether a chunked body ended with the last bytes of a read, and without trailers.

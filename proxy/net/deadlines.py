@@ -123,6 +123,7 @@ class Deadlines:
         "due",
         "expire",
         "first_byte_since",
+        "has_time",
         "head_since",
         "started",
         "upload_since",
@@ -131,6 +132,8 @@ class Deadlines:
 
     def __init__(self, timeouts: Timeouts, started: float) -> None:
         self._timeouts = timeouts
+        self.has_time = timeouts.has_time
+        """Whether it is enough to look from time to time."""
         self.expire: Callable[[ProxyError], None] = _nobody
         """Who is told of the deadline that passed."""
         self._backlog = 0
@@ -149,11 +152,6 @@ class Deadlines:
         self.upload_since: float | None = None
         self.upstream_unsent: Callable[[], int] | None = None
         """Bytes the upstream has yet to take."""
-
-    @property
-    def has_time(self) -> bool:
-        """Whether it is enough to look from time to time."""
-        return self._timeouts.has_time
 
     def wait_for_client(self, unsent: Callable[[], int], now: float) -> None:
         """The client has to take what is written before more is read for it; `unsent` says how many bytes are left.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # How long bytes that were received before a failure may take to reach the client.
 FLUSH_S = 5.0
 _CLOSE = field(b"Connection", b"close")
+# Without these in a request's head, what follows it is read for what it is.
+_SPOILING = frozenset({b"transfer-encoding", b"upgrade"})
 
 
 class Sent(web.StreamResponse):
@@ -240,10 +242,9 @@ class Client:
         request for another protocol than WebSocket. And who stands before us may take a handshake that was declined
         for a tunnel, and let its client write requests into it.
         """
-        names = self.head.names
-        if b"transfer-encoding" in names and not self.connection.ended_plainly(self.body):
+        if b"transfer-encoding" in self.head.names and not self.connection.ended_plainly(self.body):
             return True
-        return b"upgrade" in names and upgrade.is_asked(self.head)
+        return upgrade.is_asked(self.head)
 
     @property
     def sent(self) -> web.StreamResponse:
@@ -284,7 +285,8 @@ class Client:
         if not is_dated:
             ours.append(date())  # an origin without a clock: RFC 9110 section 6.6.1 leaves it to us
         self._ends_by_close = framing == "close"
-        if self._ends_by_close or not self.body.is_eof() or self._spoils_the_next:
+        names = self.head.names
+        if self._ends_by_close or not self.body.is_eof() or (_SPOILING & names and self._spoils_the_next):
             self.keep_alive = False  # with a body half read, whatever follows could be taken for the next request
         if not self.keep_alive:
             ours.append(_CLOSE)
