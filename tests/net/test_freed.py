@@ -206,6 +206,18 @@ async def test_nor_does_one_that_nobody_answers(proxy: MakeProxy, dead_port: int
     await assert_nothing_is_left(await proxy(dead_port), ask)
 
 
+async def test_nor_does_one_that_nobody_accepts(proxy: MakeProxy, deaf_port: int, nobody_collects: None):
+    await assert_nothing_is_left(await proxy(deaf_port, timeouts={"connect": 0.02}), ask)
+
+
+async def test_nor_does_one_whose_name_nobody_knows(proxy: MakeProxy, nobody_collects: None):
+    await assert_nothing_is_left(await proxy(80, host="nowhere.invalid"), ask)
+
+
+async def test_nor_does_one_for_which_there_is_no_place(origin: MakeOrigin, proxy: MakeProxy, nobody_collects: None):
+    await assert_nothing_is_left(await proxy(await origin([request]), limits={"concurrent": 0}), ask)
+
+
 @pytest.mark.parametrize("second", ["refuses too", "serves"])
 async def test_nor_does_one_that_was_passed_on(
     origin: MakeOrigin, proxy: MakeProxy, dead_port: int, nobody_collects: None, second: str
