@@ -39,17 +39,6 @@ class ProxyError(Exception):
         super().__init__(message or self.message)
 
 
-def shed_frames(error: BaseException) -> None:
-    """Forgets where an error, and those behind which it was raised, came by.
-
-    The frames hold what is over, and who keeps the error is among it: a circle, which only the collector would free.
-    """
-    behind: BaseException | None = error
-    while behind is not None:
-        behind.__traceback__ = None
-        behind = behind.__context__
-
-
 class ClientError(ProxyError):
     """The client's message is malformed, too large, or asks for what this proxy does not do."""
 

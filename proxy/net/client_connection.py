@@ -20,11 +20,11 @@ from proxy.core.errors import (
     RequestHeadTooLarge,
     TargetTooLong,
     TooManyFields,
-    shed_frames,
 )
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
 from proxy.net.downstream import SENT
+from proxy.net.frames import shed_frames
 from proxy.net.relay import Relay
 from proxy.net.request import Request
 from proxy.net.sockets import keep_end_behind_bytes, tune, unsent_bytes

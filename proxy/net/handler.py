@@ -10,7 +10,7 @@ import time
 from aiohttp import web
 
 from proxy.core.answer import Answer, answer, error_body
-from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges, shed_frames
+from proxy.core.errors import ClientGone, Draining, OwnError, ProxyError, TooManyExchanges
 from proxy.core.exchange import Exchange
 from proxy.core.forwarding import NOBODY, client_ip
 from proxy.core.message import ResponseHead
@@ -19,6 +19,7 @@ from proxy.core.routes import Route
 from proxy.core.upgrade import switched
 from proxy.net.deadlines import Deadlines, Watched
 from proxy.net.downstream import Client
+from proxy.net.frames import shed_frames
 from proxy.net.heartbeat import Early, Pulse
 from proxy.net.life import Aftermath, Life
 from proxy.net.planner import Planner, read
@@ -204,8 +205,7 @@ class Handler:
                 life.watch(Pulse(relay, beat) if decided.injects else None)
             if not relay.finished:
                 del head, decided  # heads are a tenth of what an open stream costs
-                connection.shed_head()
-                upload.shed()
+                call.shed()
                 await relay.wait()
         except ProxyError as error:
             if early is not None and life.relay is None:

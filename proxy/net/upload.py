@@ -10,12 +10,13 @@ import time
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
-from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge, shed_frames
+from proxy.core.errors import ClientError, ClientGone, ProxyError, RequestBodyTooLarge
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Forward
 from proxy.core.streams import accepts_events
 from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
+from proxy.net.frames import shed_frames
 from proxy.net.tap import copying
 from proxy.net.upstream.connection import Connection
 

@@ -108,18 +108,3 @@ def test_a_message_of_its_own_replaces_the_usual_one() -> None:
     """MUST. A2."""
     assert str(ClientError("The path leaves the route.")) == "The path leaves the route."
     assert str(ClientError("")) == ClientError.message
-
-
-def test_an_error_lets_go_of_its_frames_and_of_those_behind_it() -> None:
-    """What is kept of a failure holds nothing else of it; what it was raised behind can still be told."""
-    try:
-        try:
-            raise OSError("first")
-        except OSError as cause:
-            raise ClientError from cause
-    except ClientError as error:
-        errors.shed_frames(error)
-        kept, cause = error, error.__context__
-    assert cause is not None
-    assert kept.__cause__ is cause
-    assert (kept.__traceback__, cause.__traceback__) == (None, None)

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import trustme
 
+from proxy.core.errors import ClientError
 from proxy.core.routes import Tls
 from proxy.core.streams import Heartbeat
+from proxy.net.frames import shed_frames
 from proxy.net.upload import Upload
 from tests.spec.tunnels import handshake, switch
 
@@ -254,3 +256,18 @@ async def test_a_prompt_is_not_kept_while_its_answer_streams(origin: MakeOrigin,
     uploads = [found for found in gc.get_objects() if isinstance(found, Upload)]
     assert [upload.replayable for upload in uploads] == [False]
     assert (await one.connection()).request.size == len(prompt)
+
+
+def test_an_error_lets_go_of_its_frames_and_of_those_behind_it() -> None:
+    """What is kept of a failure holds nothing else of it; what it was raised behind can still be told."""
+    try:
+        try:
+            raise OSError("first")
+        except OSError as cause:
+            raise ClientError from cause
+    except ClientError as error:
+        shed_frames(error)
+        kept, cause = error, error.__context__
+    assert cause is not None
+    assert kept.__cause__ is cause
+    assert (kept.__traceback__, cause.__traceback__) == (None, None)

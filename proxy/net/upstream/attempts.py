@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Protocol
 
-from proxy.core.errors import ConnectTimeout, ProxyError, shed_frames
+from proxy.core.errors import ConnectTimeout, ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.group import Group, Turn
 from proxy.core.message import ResponseHead
@@ -17,6 +17,7 @@ from proxy.core.retry import after_answer, after_no_connection, is_passed_over, 
 from proxy.core.routes import Origin
 from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
+from proxy.net.frames import shed_frames
 from proxy.net.upload import Upload
 from proxy.net.upstream.call import Call
 from proxy.net.upstream.connection import Connection
@@ -212,6 +213,11 @@ class Attempts:
         """A deadline has passed while the head was awaited."""
         if self._current is not None:
             self._current.fail(error)
+
+    def shed(self) -> None:
+        """Lets go of what nobody needs any more once the answer's body is on its way."""
+        if self._current is not None:
+            self._current.shed()
 
     def hand_over(self) -> Connection:
         """Gives the connection away for good: it became a tunnel, and is no longer this call's to close."""

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from proxy.core.errors import ConnectTimeout, ProxyError, TotalTimeout, shed_frames
+from proxy.core.errors import ConnectTimeout, ProxyError, TotalTimeout
 from proxy.core.exchange import Exchange
 from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
 from proxy.core.retry import IDEMPOTENT, may_repeat
 from proxy.net.deadlines import Deadlines
+from proxy.net.frames import shed_frames
 from proxy.net.upload import Upload
 from proxy.net.upstream.connection import Connection
 from proxy.net.upstream.pool import Pool
@@ -93,6 +94,12 @@ class Call:
     def _interim(self, head: ResponseHead) -> None:
         self._told_interim = True
         self._on_interim(head)
+
+    def shed(self) -> None:
+        """Lets go of what nobody needs any more once the answer's body is on its way."""
+        self._upload.shed()
+        if self.connection is not None:
+            self.connection.shed_head()
 
     def hand_over(self) -> Connection:
         """Gives the connection away for good: it became a tunnel, and is no longer this call's to close."""
