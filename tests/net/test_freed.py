@@ -244,6 +244,22 @@ async def test_nor_does_one_over_tls(
     await assert_nothing_is_left(proxied, ask, one, tls=ssl.create_default_context(cafile=authority_file))
 
 
+async def test_a_kept_connection_holds_nothing_of_its_last_exchange(
+    origin: MakeOrigin, proxy: MakeProxy, nobody_collects: None
+):
+    one = await origin([request, SSE, EVENTS, b"0\r\n\r\n"])
+    proxied = await proxy(one)
+    before = held()
+    client = await proxied.connect()
+    await ask(client, one)
+    client.close()
+    assert await settles(lambda: not proxied.running.open_exchanges)
+    proxied.exchanges.ended_ones.clear()
+    of_it = {"Exchange", "ClientConnection", "Client", "Relay", "Call", "Upload"}
+    assert await settles(lambda: not of_it & {name.rpartition(".")[2] for name in held() - before})
+    assert one.open_connections == 1
+
+
 @pytest.mark.parametrize("upstreams", [1, 2])
 async def test_a_prompt_is_not_kept_while_its_answer_streams(origin: MakeOrigin, proxy: MakeProxy, upstreams: int):
     """Up to 64 KiB that might have been sent once more, and no longer can be once an answer has begun."""
