@@ -92,8 +92,7 @@ class Forward(NamedTuple):
 
     def head(self, trace: tracing.Trace) -> bytes:
         """The head that goes upstream, for a request of these names."""
-        end = b"\r\n" if self.body is framing.NO_BODY else framing.told(self.body)
-        return self.lines + tracing.lines(self.told, trace) + end
+        return self.lines + tracing.lines(self.told, trace) + framing.told(self.body)
 
 
 Plan = Reply | Refuse | Forward

@@ -147,7 +147,7 @@ def classify(request: RequestHead, fields: list[Field], policy: StreamPolicy) ->
         return "route"
     if policy.classify == "never":
         return None
-    if type_of(first(fields, b"content-type") or b"") in STREAM_TYPES:
+    if media_type(fields) in STREAM_TYPES:
         return "type"
     return "accept" if accepts_events(request) else None
 

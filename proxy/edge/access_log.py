@@ -58,7 +58,7 @@ def fields(exchange: Exchange) -> dict[str, Value]:
         "duration_ms": _milliseconds(started, exchange.ended),
         "bytes_in": exchange.bytes_in,
         "bytes_out": exchange.bytes_out,
-        "max_gap_ms": floor(exchange.max_gap * 10_000 + 0.5) / 10,
+        "max_gap_ms": _milliseconds(0.0, exchange.max_gap),
         **_of_stream(exchange),
         "upstream": exchange.upstream or None,
         "attempts": exchange.attempts,

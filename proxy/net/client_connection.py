@@ -24,11 +24,11 @@ from proxy.core.errors import (
 from proxy.core.forwarding import plain_ip
 from proxy.core.message import Peer
 from proxy.net.downstream import SENT
-from proxy.net.frames import shed_frames
 from proxy.net.relay import Relay
 from proxy.net.request import Request
 from proxy.net.sockets import keep_end_behind_bytes, tune, unsent_bytes
 from proxy.net.tail import Tail
+from proxy.net.tracebacks import drop_tracebacks
 from proxy.net.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class ClientConnection(web.RequestHandler):
         """
         if self.body is not None and self._messages and not self.body.is_eof():
             for complaint, _ in self._messages:
-                shed_frames(cast(Any, complaint).exc)
+                drop_tracebacks(cast(Any, complaint).exc)
             self._messages.clear()
             self._spoil(self.body, "malformed")
 
@@ -273,7 +273,7 @@ class ClientConnection(web.RequestHandler):
         """Answers what aiohttp's parser refused, in our form and without its traceback."""
         error = refusal(exc, self.max_line_size)
         if exc is not None:
-            shed_frames(exc)
+            drop_tracebacks(exc)
         return self._handler.refuse_malformed(cast(Request, request), error)
 
     def log_exception(self, *args: Any, **options: Any) -> None:

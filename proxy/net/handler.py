@@ -19,13 +19,13 @@ from proxy.core.routes import Route
 from proxy.core.upgrade import switched
 from proxy.net.deadlines import Deadlines, Watched
 from proxy.net.downstream import Client
-from proxy.net.frames import shed_frames
 from proxy.net.heartbeat import Early, Pulse
 from proxy.net.life import Aftermath, Life
 from proxy.net.planner import Planner, read
 from proxy.net.relay import Relay
 from proxy.net.request import Request
 from proxy.net.tap import Tap, copying
+from proxy.net.tracebacks import drop_tracebacks
 from proxy.net.tunnel import Tunnel
 from proxy.net.upload import Upload
 from proxy.net.upstream import Upstreams
@@ -239,7 +239,7 @@ class Handler:
 
     def _fail(self, client: Client, exchange: Exchange, error: ProxyError, route: Route | None) -> None:
         """Answers an error, or aborts where an answer has begun or the route wants none."""
-        shed_frames(error)
+        drop_tracebacks(error)
         if route is not None:
             exchange.route = route.name
         exchange.failed(error)

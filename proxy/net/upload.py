@@ -16,8 +16,8 @@ from proxy.core.plan import Forward
 from proxy.core.streams import accepts_events
 from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
-from proxy.net.frames import shed_frames
 from proxy.net.tap import copying
+from proxy.net.tracebacks import drop_tracebacks
 from proxy.net.upstream.connection import Connection
 
 # A body up to this size, all here when it is sent, can be sent once more on another connection.
@@ -57,30 +57,23 @@ class Upload:
 
     def send(self, connection: Connection) -> None:
         """Sends the head and what there is of the body; a task pipes the rest. Errors: ClientError, ClientGone."""
-        if self._whole is not None:
-            bare = self._forward.body.framing == "none"
-            connection.write(self._head if bare else self._head + self._framed(self._whole, ended=True))
-            self._sent(connection)
-            if self._exchange.capture is not None:
-                self._copy_head()
-            return
-        ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
-        data = self._read_nowait()
-        if ended:
-            if len(data) <= REPLAY_BYTES:
+        data, news, ended = self._whole, b"", True
+        if data is None:
+            ended = self._body.is_eof()  # asked first: reading what is there must not make a part look like all
+            data = news = self._read_nowait()
+            if ended and len(data) <= REPLAY_BYTES:
                 self._whole = data
-            connection.write(self._head + self._framed(data, ended=True))
+        bare = self._forward.body.framing == "none"
+        connection.write(self._head if bare else self._head + self._framed(data, ended))
+        if ended:
             self._sent(connection)
-            if self._exchange.capture is not None:
-                self._copy_head(data)
-            return
-        connection.write(self._head + self._framed(data))
         if self._exchange.capture is not None:
-            self._copy_head(data)
-        name = f"upload {self._forward.route.name}"
-        self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=name)
+            self._copy_head(news)
+        if not ended:
+            name = f"upload {self._forward.route.name}"
+            self._task = asyncio.get_running_loop().create_task(self._pipe(connection), name=name)
 
-    def _copy_head(self, data: bytes = b"") -> None:
+    def _copy_head(self, data: bytes) -> None:
         """Gives whoever wants one a copy of the head, and of what went with it."""
         forward = self._forward
         with copying(self._exchange) as capture:
@@ -153,7 +146,7 @@ class Upload:
         except ProxyError as error:
             connection.fail(error)
         except (web.RequestPayloadError, OSError) as error:
-            shed_frames(error)  # the body keeps it
+            drop_tracebacks(error)  # the body keeps it
             connection.fail(_mapped(error))
 
 

@@ -27,6 +27,7 @@ END = DONE.removesuffix(b"\n\n")
 BEGINNING = OPEN.removesuffix(b"\n\n")
 QUESTION = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
 OPENING_LIMIT_S = 30
+LAST_ANSWERS_LIMIT_S = 1.0
 FIRST_ANSWERS_LIMIT_S = 10  # for those that take their time with the first requests of all
 AT_ONCE = 50  # connections being opened; more would only fill a backlog
 SETTLE_S = 0.5  # after the start of the events, before what is counted
@@ -234,6 +235,7 @@ class Caller(asyncio.Protocol):
         self.answers, self.faults, self.body = 0, 0, b""
         self.stopping = False
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -262,6 +264,7 @@ class Caller(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.faults += not self.stopping
+        self.gone.set_result(None)
 
 
 async def requests(port: int, connections: int, seconds: float) -> dict[str, Any]:
@@ -274,7 +277,7 @@ async def requests(port: int, connections: int, seconds: float) -> dict[str, Any
     count, elapsed_s = sum(caller.answers for caller in callers), time.monotonic() - started
     for caller in callers:
         caller.stopping = True
-    await asyncio.sleep(0.1)  # answers under way may come: how many that are nobody knows
+    await asyncio.wait([caller.gone for caller in callers], timeout=LAST_ANSWERS_LIMIT_S)  # each has one under way
     faults = sum(caller.faults for caller in callers)
     return {
         "faults": [f"{faults} failures in {count} requests"] if faults or not count else [],

@@ -17,7 +17,7 @@ import trustme
 from proxy.core.errors import ClientError
 from proxy.core.routes import Tls
 from proxy.core.streams import Heartbeat
-from proxy.net.frames import shed_frames
+from proxy.net.tracebacks import drop_tracebacks
 from proxy.net.upload import Upload
 from tests.spec.tunnels import handshake, switch
 
@@ -204,32 +204,48 @@ async def test_an_exchange_that_is_over_is_freed_at_once(
     await assert_nothing_is_left(await proxy(one, **kind.overrides), kind.does, one)
 
 
-async def test_nor_does_one_that_nobody_answers(proxy: MakeProxy, dead_port: int, nobody_collects: None):
+async def test_so_is_one_that_nobody_answers(proxy: MakeProxy, dead_port: int, nobody_collects: None):
     await assert_nothing_is_left(await proxy(dead_port), ask)
 
 
-async def test_nor_does_one_that_nobody_accepts(proxy: MakeProxy, deaf_port: int, nobody_collects: None):
+async def test_so_is_one_that_nobody_accepts(proxy: MakeProxy, deaf_port: int, nobody_collects: None):
     await assert_nothing_is_left(await proxy(deaf_port, timeouts={"connect": 0.02}), ask)
 
 
-async def test_nor_does_one_whose_name_nobody_knows(proxy: MakeProxy, nobody_collects: None):
+async def test_so_is_one_whose_name_nobody_knows(proxy: MakeProxy, nobody_collects: None):
     await assert_nothing_is_left(await proxy(80, host="nowhere.invalid"), ask)
 
 
-async def test_nor_does_one_for_which_there_is_no_place(origin: MakeOrigin, proxy: MakeProxy, nobody_collects: None):
+async def test_so_is_one_for_which_there_is_no_place(origin: MakeOrigin, proxy: MakeProxy, nobody_collects: None):
     await assert_nothing_is_left(await proxy(await origin([request]), limits={"concurrent": 0}), ask)
 
 
-@pytest.mark.parametrize("second", ["refuses too", "serves"])
-async def test_nor_does_one_that_was_passed_on(
-    origin: MakeOrigin, proxy: MakeProxy, dead_port: int, nobody_collects: None, second: str
+PASSED_ON = {
+    "behind one that is down": (None, SERVES),
+    "though that one is not content either": (None, REFUSES),
+    "behind one that is not content": (REFUSES, SERVES),
+    "and not answered by the other": (REFUSES, [request, fin]),
+}
+
+
+@pytest.mark.parametrize("how", PASSED_ON)
+async def test_so_is_one_that_was_passed_on(
+    origin: MakeOrigin, proxy: MakeProxy, dead_port: int, nobody_collects: None, how: str
 ):
-    """To an upstream that is content, or to one that is not either, behind one that is down."""
-    one = await origin(REFUSES if second == "refuses too" else SERVES)
-    await assert_nothing_is_left(await behind(proxy, dead_port, one, health=NO_EJECTION), ask, one)
+    """From the first upstream to the second."""
+    origins = [dead_port if script is None else await origin(script) for script in PASSED_ON[how]]
+    proxied = await behind(proxy, *origins, health=NO_EJECTION)
+    await assert_nothing_is_left(proxied, ask, *[one for one in origins if not isinstance(one, int)])
 
 
-async def test_nor_does_one_over_tls(
+async def test_so_is_one_that_was_sent_again(origin: MakeOrigin, proxy: MakeProxy, nobody_collects: None):
+    """As its connection had been kept, and ended."""
+    one = await origin(*[[request, OK, request, fin], [request, OK]] * TIMES)
+    await assert_nothing_is_left(await proxy(one), ask_twice, one)
+    assert len(one.connections) == 2 * TIMES
+
+
+async def test_so_is_one_over_tls(
     origin: MakeOrigin,
     proxy: MakeProxy,
     authority: trustme.CA,
@@ -282,7 +298,7 @@ def test_an_error_lets_go_of_its_frames_and_of_those_behind_it() -> None:
         except OSError as cause:
             raise ClientError from cause
     except ClientError as error:
-        shed_frames(error)
+        drop_tracebacks(error)
         kept, cause = error, error.__context__
     assert cause is not None
     assert kept.__cause__ is cause

@@ -17,7 +17,7 @@ from proxy.core.retry import after_answer, after_no_connection, is_passed_over, 
 from proxy.core.routes import Origin
 from proxy.core.tracing import Trace
 from proxy.net.deadlines import Deadlines
-from proxy.net.frames import shed_frames
+from proxy.net.tracebacks import drop_tracebacks
 from proxy.net.upload import Upload
 from proxy.net.upstream.call import Call
 from proxy.net.upstream.connection import Connection
@@ -152,7 +152,7 @@ class Attempts:
 
     def _after_failure(self, attempt: _Attempt, error: ProxyError) -> Turn | None:
         """Who is asked next, None for nobody."""
-        shed_frames(error)
+        drop_tracebacks(error)
         code = error.log_code or error.token
         event = self._group.failed(attempt.turn, code, time.monotonic())
         self._upstreams.groups.tell(self._group, attempt.turn.number, event, code)

@@ -10,7 +10,6 @@ from proxy.core.message import ResponseHead
 from proxy.core.plan import Forward
 from proxy.core.retry import IDEMPOTENT, may_repeat
 from proxy.net.deadlines import Deadlines
-from proxy.net.frames import shed_frames
 from proxy.net.upload import Upload
 from proxy.net.upstream.connection import Connection
 from proxy.net.upstream.pool import Pool
@@ -56,7 +55,6 @@ class Call:
                 method, replayable = self.forward.request.method, self._upload.replayable
                 if not may_repeat(error, method, replayable, self._told_interim, connection.unread):
                     raise
-                shed_frames(error)
                 connection.close()
                 connection = self.connection = None
                 self._exchange.attempts += 1

@@ -144,7 +144,7 @@ class ResponseReader:
                 return self._mapped(error)
             self.keep_alive = False  # a fault behind the end harms no response, only the next one
         self.between_chunks = bool(_chunk_ended) and not self.complete
-        if self.pieces and (not self.complete or self.body.framing != "none"):
+        if self.pieces and not self.complete:
             self._overhead_bytes = 0
             return None
         return self._without_body(len(data))
