@@ -42,25 +42,28 @@ _COMMON = b"-:. "
 class Skeleton:
     """The constant parts of a stream's harmless frames: how they begin, go on between insides, and end."""
 
-    __slots__ = ("_chunk_end", "_end", "_middle", "_start", "_table", "_whole", "_within")
+    __slots__ = ("_around", "_end", "_middle", "_start", "_table", "_whole", "_within", "seen")
 
     def __init__(self, runs: Sequence[bytes], words: Words) -> None:
-        self._start, *middle, self._end = runs
-        self._chunk_end = self._end + b"\r\n"
+        self._start, *middle, end = runs
+        self._around = len(self._start) + len(end)
+        self._end = end + b"\r\n"
         self._middle = tuple(middle)
         self._whole, self._within, self._table = words.whole, words.within, words.table
+        self.seen = 0
+        """Frames that fitted, and were counted here."""
 
-    def fits(self, text: bytes, size_line: bytes = b"") -> bool:
-        """Whether this is one frame, and one that says nothing new. Runs once per event.
+    def fits(self, chunk: bytes, size_line: bytes, size: int) -> bool:
+        """Whether this is just a chunk of that size, and in it one frame that says nothing new. Runs once per event.
 
-        With a size line: whether it is just a chunk with that line, and in it such a frame.
+        `size_line` and `size` are those that `LONE_CHUNKS` has for its length. A frame alone is asked for with the end
+        of a chunk behind it, and without a size line.
 
         Written with what is quick in CPython 3.11: `in`, `find` and `startswith` of bytes cost two to five times as
         much as methods that take one argument, and a search for each word ten times as much as the table.
         """
-        start, end = size_line + self._start, self._chunk_end if size_line else self._end
-        inside = text.removeprefix(start).removesuffix(end)
-        if len(inside) + len(start) + len(end) != len(text):
+        inside = chunk.removeprefix(size_line + self._start).removesuffix(self._end)
+        if len(inside) != size - self._around:
             return False
         whole, table = self._whole, self._table
         for run in self._middle:

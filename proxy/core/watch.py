@@ -9,6 +9,7 @@ frame is read at once.
 
 import functools
 import re
+from itertools import repeat
 
 from proxy.core.dialects import Dialect, Framing, Mark, Verdict
 from proxy.core.dialects.plain import Plain
@@ -49,6 +50,7 @@ class Watch:
 
     __slots__ = (
         "_dialect",
+        "_events",
         "_exact",
         "_first_frames",
         "_framer",
@@ -62,7 +64,6 @@ class Watch:
         "_skeleton",
         "_unread",
         "_wanted_bytes",
-        "events",
         "first_event_at",
         "first_token_at",
         "framing",
@@ -84,13 +85,12 @@ class Watch:
         self._wanted_bytes = BATCH_BYTES
         self._skeleton: Skeleton | None = None
         self.known: Skeleton | None = None
-        """While no frame is open: whoever finds that one fits counts it in `events`, and does not feed it."""
+        """While no frame is open: whoever finds that one fits counts it in `seen`, and does not feed it."""
         self._lesson_at = 0
         self._is_first = True
         self._unread = False
         self._last = b""
-        self.events = 0
-        """Frames that a client acts on; comments are none."""
+        self._events = 0
         self.first_event_at: float | None = None
         self.first_token_at: float | None = None
         self.has_ids = False
@@ -102,6 +102,11 @@ class Watch:
     def dialect(self) -> Dialect:
         """The dialect, as far as it is known by now."""
         return self._dialect
+
+    @property
+    def events(self) -> int:
+        """Frames that a client acts on; comments are none."""
+        return self._events + (0 if self._skeleton is None else self._skeleton.seen)
 
     @property
     def at_boundary(self) -> bool:
@@ -199,7 +204,7 @@ class Watch:
         if dialect.begun and self.framing == "sse" and not _has_mark(dialect, frame):
             if _DATA.search(frame) is None:
                 return False
-            self.events += 1
+            self._events += 1
             self._last = frame
             return True
         said = _said(frame, self.framing, self._is_first)
@@ -210,7 +215,7 @@ class Watch:
         if self.framing == "array" and said[1] == "]":
             dialect.see(*said)
             return False
-        self.events += 1
+        self._events += 1
         self._last = frame
         self._dialect.see(*said)
         if isinstance(self._dialect, Unknown):
@@ -247,13 +252,15 @@ class Watch:
     def _see_batch(self, text: bytes, separator: bytes) -> None:
         frames = text.split(separator)
         known = self._skeleton
-        if known is not None and all(map(known.fits, [frame + separator for frame in frames])):
-            self.events += len(frames)
-            return
+        if known is not None:
+            ended = [frame + separator for frame in frames]
+            if all(map(known.fits, [frame + b"\r\n" for frame in ended], repeat(b""), map(len, ended))):
+                known.seen += len(frames)
+                return
         if separator == b"\n":
-            self.events += len([frame for frame in frames if frame.strip(_BLANK)])
+            self._events += len([frame for frame in frames if frame.strip(_BLANK)])
         else:
-            self.events += len([frame for frame in frames if frame.startswith(b"data:") or _DATA.search(frame)])
+            self._events += len([frame for frame in frames if frame.startswith(b"data:") or _DATA.search(frame)])
         dialect = self._dialect
         marks = [mark for mark in dialect.MARKS if mark.is_in(text)]
         last = dialect.LAST
@@ -263,7 +270,9 @@ class Watch:
             self._lesson_at = self.events + EVENTS_BETWEEN_LESSONS
             alike = frames[:3]
             if separator == b"\n" or all(map(_DATA.search, alike)):  # comments are alike too, and no events
-                self._skeleton = learn([frame + separator for frame in alike], words(type(dialect))) or self._skeleton
+                skeleton = learn([frame + separator for frame in alike], words(type(dialect)))
+                if skeleton is not None:
+                    self._events, self._skeleton = self.events, skeleton
 
     def _see_marked(self, frames: list[bytes], marks: list[Mark], last: Mark | None) -> None:
         repeated: dict[bytes, bytes] = {}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Capture, Exchange
 from proxy.core.message import Field
+from proxy.core.skeleton import Skeleton
 from proxy.core.watch import Watch
 from proxy.net.tap import copying
 
@@ -27,6 +28,11 @@ class Onlookers:
         self.watch: Watch | None = None
         self.client_gone = False
         """Whether what is read goes to nobody any more."""
+
+    @property
+    def known(self) -> Skeleton | None:
+        """What the next frame is compared with before it is shown to the watch: one that fits it need not see."""
+        return None if self.watch is None else self.watch.known
 
     def look(self, data: bytes, now: float) -> None:
         """Gives the watch what was sent."""

@@ -17,6 +17,7 @@ from proxy.core.framers.sse import BOM
 from proxy.core.framing import LONE_CHUNKS
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
+from proxy.core.skeleton import Skeleton
 from proxy.core.stages import Stage
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import ChunkedSink, Client, Nowhere, Sink
@@ -46,6 +47,7 @@ class Relay:
         "_forward",
         "_held",
         "_injects",
+        "_known",
         "_last",
         "_onlookers",
         "_send_chunk",
@@ -66,6 +68,8 @@ class Relay:
         self._send_chunk: Callable[[bytes], None] | None = None
         self._stage: Stage | None = None
         self._injects = False
+        self._known: Skeleton | None = None
+        """The watch's, held here as long as lone chunks follow one another: an event then touches no watch."""
         self._held = False
         self._last = False
         self._finished = False
@@ -121,13 +125,13 @@ class Relay:
         A frame that the watch knows is not taken out of its chunk: where the size line, the constant parts of the frame
         and the end of the line fill the read but for its insides, it is such a chunk.
         """
-        send, watch, exchange = self._send_chunk, self._onlookers.watch, self._exchange
+        send, known, exchange = self._send_chunk, self._known, self._exchange
         if send is None:
             return False
         size_line, size = LONE_CHUNKS[len(read)]
         data = b""  # of a known frame
-        if watch is not None and watch.known is not None and watch.known.fits(read, size_line):
-            watch.events += 1
+        if known is not None and known.fits(read, size_line, size):
+            known.seen += 1
         else:
             data = read.removeprefix(size_line).removesuffix(b"\r\n")
             if len(data) != size:
@@ -140,6 +144,7 @@ class Relay:
             send(read)
             if data:
                 self._onlookers.look(data, now)
+                self._known = self._onlookers.known
             if exchange.capture is not None:
                 self._onlookers.passed(exchange.capture, data or read[len(size_line) : -2], now)
         except Exception:  # else the loop would take it for the transport's
@@ -149,7 +154,7 @@ class Relay:
 
     def receive(self, data: bytes, last: bool) -> None:
         """One read of the upstream: counters, one write, and only then a look at it."""
-        exchange = self._exchange
+        exchange, self._known = self._exchange, None
         now = self._connection.last_read_at
         previous, exchange.last_byte_at = exchange.last_byte_at, now
         if previous is None:

@@ -150,6 +150,32 @@ def test_frames_that_are_known_are_counted_wherever_reads_are_cut(cuts: set[int]
     assert not whole or len(body.chunks) > 80
 
 
+def test_a_frame_behind_a_part_of_another_is_no_known_one() -> None:
+    """MUST. However whole it looks in its chunk: what came in the read before has begun a comment."""
+    watch = Watch("sse", Chat(), 1 << 16)
+    connection, _ = begun(watch)
+    frames = [b'data: {"choices":[{"delta":{"content":"token %d"}}]}\n\n' % number for number in range(99)]
+    for each in frames:
+        arrive(connection, chunk(each))
+    assert watch.known is not None
+    assert watch.events == 99
+    arrive(connection, chunk(frames[0]) + chunk(b": "))
+    arrive(connection, chunk(frames[1]))
+    arrive(connection, chunk(frames[2]))
+    watch.close()
+    assert watch.events == 101
+
+
+def test_what_is_no_chunk_among_known_frames_fails() -> None:
+    """MUST. Also where it holds nothing that could matter."""
+    connection, body = begun(Watch("lines", Ollama(), 1 << 16))
+    for number in range(500):
+        arrive(connection, chunk(b'{"response":"%d"}\n' % number))
+    sent = body.sent
+    arrive(connection, b"word")
+    assert (body.sent, type(body.error)) == (sent, ResponseMalformed)
+
+
 @pytest.mark.parametrize(
     "reads",
     [
@@ -184,7 +210,7 @@ def test_a_known_frame_without_a_chunk_around_it_fails(size: int) -> None:
     sent = body.sent
     assert watch.known is not None
     frame = b'{"response":"%b"}\n' % (b"x" * (size - len(b'{"response":""}\n')))
-    assert (len(frame), watch.known.fits(frame)) == (size, True)
+    assert (len(frame), watch.known.fits(frame + b"\r\n", b"", size)) == (size, True)
     arrive(connection, frame)
     assert (body.sent, type(body.error)) == (sent, ResponseMalformed)
 
