@@ -23,13 +23,12 @@ class Resolver:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.port = 0
         self.asked = 0
-        loop = asyncio.get_running_loop()
-        self._others = loop.getaddrinfo
-        monkeypatch.setattr(loop, "getaddrinfo", self.resolve)
+        self._others = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self.resolve)
 
-    async def resolve(self, host: str, port: int, **hints: Any):
+    def resolve(self, host: str, port: int, **hints: Any):
         if host != NAME:
-            return await self._others(host, port, **hints)
+            return self._others(host, port, **hints)
         self.asked += 1
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", self.port))]
 

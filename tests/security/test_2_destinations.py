@@ -31,7 +31,7 @@ async def test_a_request_line_chooses_no_destination(
 ):
     """SEC-16: an open relay would reach cloud metadata and the rest of this network in our name."""
     dialled = []
-    monkeypatch.setattr(dial, "_resolve", lambda loop, to: dialled.append(to))
+    monkeypatch.setattr(dial, "_resolve", dialled.append)
     one = await origin(answering())
     async with world(one, routes(one.port)) as proxied:
         answer = await proxied.raw(sent)
@@ -74,7 +74,7 @@ async def test_a_name_cannot_come_to_mean_a_metadata_service(
     one = await origin(answering())
     told = [address("127.0.0.1", one.port)]
 
-    async def resolve(loop: object, to: object) -> list[tuple[object, ...]]:
+    async def resolve(to: object) -> list[tuple[object, ...]]:
         return list(told)
 
     monkeypatch.setattr(dial, "_resolve", resolve)

@@ -8,6 +8,7 @@ import random
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -70,16 +71,15 @@ NAME = "name.example"
 
 
 def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes one name's resolution take for ever."""
-    kind = type(asyncio.get_running_loop())
-    resolve = kind.getaddrinfo
+    """Makes one name's resolution take longer than any test."""
+    resolve = socket.getaddrinfo
 
-    async def getaddrinfo(loop: asyncio.AbstractEventLoop, host: str, port: int, **options: int) -> list:
+    def getaddrinfo(host: str, port: int, **options: int) -> list:
         if host == NAME:
-            await asyncio.Event().wait()
-        return await resolve(loop, host, port, **options)
+            threading.Event().wait(60)
+        return resolve(host, port, **options)
 
-    monkeypatch.setattr(kind, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 async def connecting(

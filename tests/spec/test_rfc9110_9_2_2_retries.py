@@ -219,18 +219,17 @@ async def test_a_fresh_connection_that_took_it(origin: MakeOrigin, proxy: MakePr
 
 
 def resolver(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
-    """Makes one name have these addresses, in this order; uvloop asks for literal ones too."""
-    kind = type(asyncio.get_running_loop())
-    resolve = kind.getaddrinfo
+    """Makes one name have these addresses, in this order."""
+    resolve = socket.getaddrinfo
 
-    async def getaddrinfo(loop: asyncio.AbstractEventLoop, host: str, port: int, **options: int) -> list:
+    def getaddrinfo(host: str, port: int, **options: int) -> list:
         if host != NAME:
-            return await resolve(loop, host, port, **options)
+            return resolve(host, port, **options)
         families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address, _ in addresses]
         where = [(*address, 0, 0) if ":" in address[0] else address for address in addresses]
         return [(family, socket.SOCK_STREAM, 6, "", to) for family, to in zip(families, where, strict=True)]
 
-    monkeypatch.setattr(kind, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @pytest.fixture

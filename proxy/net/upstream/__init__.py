@@ -1,6 +1,7 @@
 """The upstream's side: pooled HTTP/1.1 connections, TLS, and the mapping of foreign errors to ours.
 
-Upstreams ── Pool per origin ── Connection        `call` uses one for one request; `dial` opens them
+Upstreams ── Pool per origin ── Connection        `call` uses one for one request; `dial` opens them, where `resolve`
+          │                                       says that a name is
           └─ Groups ── core.group.Group per route of several upstreams, among which `attempts` makes its calls;
                        `checks` ask them how they are
 """

@@ -5,10 +5,12 @@ Source: RFC 8305 for trying several addresses; RFC 9209 section 2.3 for what the
 
 import asyncio
 import errno
+import os
 import re
 import socket
 import ssl
 from ipaddress import ip_address
+from typing import Any, cast
 
 import aiohappyeyeballs
 
@@ -19,7 +21,6 @@ from proxy.core.errors import (
     ConnectTimeout,
     DestinationProhibited,
     DestinationUnroutable,
-    DnsError,
     DnsTimeout,
     NoConnection,
     ProxyError,
@@ -31,6 +32,7 @@ from proxy.core.routes import Origin
 from proxy.net.sockets import tune
 from proxy.net.upstream.buffer import IntoBuffer
 from proxy.net.upstream.connection import Connection
+from proxy.net.upstream.resolve import AddressInfo, addresses_of
 
 # RFC 8305 section 5 recommends 250 ms before the next address is tried beside the first.
 NEXT_ADDRESS_AFTER_S = 0.25
@@ -38,8 +40,6 @@ _UNROUTABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAV
 _NUMBERS = re.compile(r"\[Errno (\d+)\]")
 # A closing upstream may never answer our TLS close; a connection is not worth waiting for.
 _TLS_SHUTDOWN_S = 1.0
-
-_AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
 
 async def dial(origin: Origin, timeout_s: float | None, context: ssl.SSLContext | None = None) -> Connection:
@@ -51,7 +51,7 @@ async def dial(origin: Origin, timeout_s: float | None, context: ssl.SSLContext 
     addresses = None
     try:
         async with asyncio.timeout(timeout_s):
-            addresses = _permitted(await _resolve(loop, origin), origin)
+            addresses = _permitted(await _resolve(origin), origin)
             return await _connect(loop, origin, addresses, context)
     except TimeoutError as error:
         raise (ConnectTimeout if addresses else DnsTimeout)() from error
@@ -61,11 +61,44 @@ async def dial(origin: Origin, timeout_s: float | None, context: ssl.SSLContext 
         raise ConfigurationError from error
 
 
+class _Connecting:
+    """The loop as aiohappyeyeballs uses it; connecting is ours, as uvloop's asks the resolver's threads for addresses
+    too, and waits for one of them behind all the names that nobody answers for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def sock_connect(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """Connects a socket that does not block. Errors: OSError."""
+        error = sock.connect_ex(address)
+        if error == errno.EINPROGRESS:
+            writable = self._loop.create_future()
+            self._loop.add_writer(sock, _wake, writable)
+            try:
+                await writable
+            finally:
+                self._loop.remove_writer(sock)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, f"connecting to {address} failed: {os.strerror(error)}")
+
+
+def _wake(writable: asyncio.Future[None]) -> None:
+    if not writable.done():
+        writable.set_result(None)
+
+
 async def _connect(
-    loop: asyncio.AbstractEventLoop, origin: Origin, addresses: list[_AddressInfo], context: ssl.SSLContext | None
+    loop: asyncio.AbstractEventLoop, origin: Origin, addresses: list[AddressInfo], context: ssl.SSLContext | None
 ) -> Connection:
     connected = await aiohappyeyeballs.start_connection(
-        addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, loop=loop
+        addresses,
+        happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S,
+        interleave=1,
+        loop=cast(asyncio.AbstractEventLoop, _Connecting(loop)),
     )
     try:
         tune(connected)
@@ -87,7 +120,7 @@ async def _connect(
     return protocol.connection
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[_AddressInfo]:
+async def _resolve(origin: Origin) -> list[AddressInfo]:
     """The addresses of the origin; a literal one needs no resolver and no thread."""
     try:
         literal = ip_address(origin.host)
@@ -97,16 +130,10 @@ async def _resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[_Add
         family = socket.AF_INET6 if literal.version == 6 else socket.AF_INET
         where = (origin.host, origin.port, 0, 0) if literal.version == 6 else (origin.host, origin.port)
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
-    try:
-        found = await loop.getaddrinfo(resolved_name(origin.host), origin.port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise DnsError from error
-    if not found:
-        raise DnsError
-    return found  # type: ignore[return-value]  # typeshed allows bytes addresses, which SOCK_STREAM never gives
+    return await addresses_of(resolved_name(origin.host), origin.port)
 
 
-def _permitted(found: list[_AddressInfo], origin: Origin) -> list[_AddressInfo]:
+def _permitted(found: list[AddressInfo], origin: Origin) -> list[AddressInfo]:
     """The addresses that may be dialled; looked at here, so that a name cannot come to mean another one in between.
 
     Errors: DestinationProhibited where none is left.

@@ -1,0 +1,61 @@
+"""The addresses of a name, from the system's resolver.
+
+A loop gives all its lookups to a few threads, and a resolver that does not answer holds each of them for as long as it
+pleases: some names that nobody answers for, and no other is looked up any more. So a name has a thread of its own for
+as long as its lookup takes, and whoever asks for it meanwhile waits for the same answer: there are never more threads
+than upstreams.
+"""
+
+import asyncio
+import socket
+import threading
+from typing import cast
+
+from proxy.core.errors import DnsError
+
+AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+
+_Name = tuple[asyncio.AbstractEventLoop, str, int]
+_Found = list[AddressInfo] | Exception
+
+_under_way: dict[_Name, asyncio.Future[_Found]] = {}
+
+
+async def addresses_of(host: str, port: int) -> list[AddressInfo]:
+    """At least one address for TCP. Errors: DnsError; none for slowness, which the caller has to bound."""
+    loop = asyncio.get_running_loop()
+    name = loop, host, port
+    answer = _under_way.get(name)
+    if answer is None:
+        answer = loop.create_future()
+        try:
+            threading.Thread(target=_ask, args=(name,), name="resolver", daemon=True).start()
+        except RuntimeError as error:  # the system has no thread for us
+            raise DnsError from error
+        _under_way[name] = answer
+    found = await asyncio.shield(answer)  # whoever gives up does so alone
+    if isinstance(found, Exception):
+        raise DnsError from found
+    if not found:
+        raise DnsError
+    return found
+
+
+def _ask(name: _Name) -> None:
+    """Waits for the resolver, in a thread."""
+    loop, host, port = name
+    found: _Found = []
+    try:
+        # typeshed allows for addresses in bytes, which SOCK_STREAM never gives
+        found = cast(list[AddressInfo], socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        found = error.with_traceback(None)
+    finally:  # whatever else it was, nobody may wait in vain
+        try:
+            loop.call_soon_threadsafe(_tell, name, found)
+        except RuntimeError:  # the loop has been closed, and with it whoever asked
+            _under_way.pop(name, None)
+
+
+def _tell(name: _Name, found: _Found) -> None:
+    _under_way.pop(name).set_result(found)
