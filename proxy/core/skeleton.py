@@ -6,6 +6,7 @@ stands between is the same from frame to frame: a frame that is made of just tha
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 # The inside of a string that is a value, or a number.
@@ -56,8 +57,7 @@ class Skeleton:
     def fits(self, chunk: bytes, size_line: bytes, size: int) -> bool:
         """Whether this is just a chunk of that size, and in it one frame that says nothing new. Runs once per event.
 
-        `size_line` and `size` are those that `LONE_CHUNKS` has for its length. A frame alone is asked for with the end
-        of a chunk behind it, and without a size line.
+        `size_line` and `size` are those that `LONE_CHUNKS` has for its length.
 
         Written with what is quick in CPython 3.11: `in`, `find` and `startswith` of bytes cost two to five times as
         much as methods that take one argument, and a search for each word ten times as much as the table.
@@ -71,6 +71,10 @@ class Skeleton:
             if before in whole or (before.translate(table) != before and self._may_matter(before)):
                 return False
         return inside not in whole and (inside.translate(table) == inside or not self._may_matter(inside))
+
+    def fits_all(self, frames: Sequence[bytes]) -> bool:
+        """Whether each of these, which come without chunks around them, is a frame that says nothing new."""
+        return all(map(self.fits, [frame + b"\r\n" for frame in frames], repeat(b""), map(len, frames)))
 
     def _may_matter(self, inside: bytes) -> bool:
         """The same as the table tells, but for sure: most marks of punctuation are just that."""

@@ -9,7 +9,6 @@ frame is read at once.
 
 import functools
 import re
-from itertools import repeat
 
 from proxy.core.dialects import Dialect, Framing, Mark, Verdict
 from proxy.core.dialects.plain import Plain
@@ -252,11 +251,9 @@ class Watch:
     def _see_batch(self, text: bytes, separator: bytes) -> None:
         frames = text.split(separator)
         known = self._skeleton
-        if known is not None:
-            ended = [frame + separator for frame in frames]
-            if all(map(known.fits, [frame + b"\r\n" for frame in ended], repeat(b""), map(len, ended))):
-                known.seen += len(frames)
-                return
+        if known is not None and known.fits_all([frame + separator for frame in frames]):
+            known.seen += len(frames)
+            return
         if separator == b"\n":
             self._events += len([frame for frame in frames if frame.strip(_BLANK)])
         else:

@@ -7,5 +7,5 @@ server ── handler ── downstream          the client's side: accept, serv
              ├── deadlines, tail         clocks of an exchange; the last bytes it leaves with a client
              ├── onlookers, tap          who reads a body after it was sent; who is told of an exchange
              ├── sockets, tracebacks     socket options of both sides; what errors keep alive
-             └── upstream/               the other side: call, pool, dial, TLS, connection, its buffer, response
+             └── upstream/               the other side: call, pool, dial, names, TLS, connection, response
 """

@@ -154,7 +154,8 @@ class Relay:
 
     def receive(self, data: bytes, last: bool) -> None:
         """One read of the upstream: counters, one write, and only then a look at it."""
-        exchange, self._known = self._exchange, None
+        self._known = None  # until a lone chunk was looked at, and no frame is open behind it
+        exchange = self._exchange
         now = self._connection.last_read_at
         previous, exchange.last_byte_at = exchange.last_byte_at, now
         if previous is None:

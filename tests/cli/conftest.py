@@ -84,13 +84,11 @@ class Told:
     tokens: list[str] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     is_whole: bool = False
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def wait_token(self) -> None:
         async with asyncio.timeout(10):
-            while True:
-                if self.tokens:
-                    return
-                await asyncio.sleep(0.005)
+            await self.begun.wait()
 
     async def begin(self, session: aiohttp.ClientSession, url: str, **demo: Any) -> "asyncio.Task[Told]":
         """Starts to read; returns when the first token has come, with what reads on to the end."""
@@ -113,6 +111,7 @@ class Told:
                         if said:
                             self.tokens.append(said)
                             self.arrivals.append(clock() - started)
+                            self.begun.set()
             self.is_whole = True
         except aiohttp.ClientPayloadError:
             self.is_whole = False

@@ -39,11 +39,6 @@ def chunked(data: bytes) -> tuple[bytes, bytes]:
     return line, line + data + b"\r\n"
 
 
-def fits(skeleton: Skeleton, text: bytes) -> bool:
-    """Whether it is one frame, and one that says nothing new."""
-    return skeleton.fits(text + b"\r\n", b"", len(text))
-
-
 def learnt(dialect: type[Dialect], *texts: str) -> Skeleton:
     skeleton = learn([frame(dialect, text) for text in texts or ("one", " two")], words(dialect))
     assert skeleton is not None
@@ -54,7 +49,7 @@ def learnt(dialect: type[Dialect], *texts: str) -> Skeleton:
 @pytest.mark.parametrize("text", ["word", " word", "", "12", "a, b.", 'say \\"', "世界", "\n", "[done]", "errors"])
 def test_a_frame_of_other_text_fits(dialect: type[Dialect], text: str) -> None:
     """MUST. Quotes and ends of lines are escaped in JSON, and so belong to the text."""
-    assert fits(learnt(dialect), frame(dialect, text))
+    assert learnt(dialect).fits_all([frame(dialect, text)])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +72,8 @@ def test_a_frame_of_other_text_fits(dialect: type[Dialect], text: str) -> None:
 )
 def test_a_frame_that_may_say_something_does_not_fit(other: bytes) -> None:
     """MUST. What is unlike is left to those who look at all of it."""
-    assert not fits(learnt(Chat), other)
+    assert not learnt(Chat).fits_all([other])
+    assert not learnt(Chat).fits_all([frame(Chat, "word"), other])
 
 
 def test_more_than_one_inside_may_vary() -> None:
@@ -88,11 +84,11 @@ def test_more_than_one_inside_may_vary() -> None:
     )
     skeleton = learn([one, two], words_of([b'"failed"']))
     assert skeleton is not None
-    assert fits(skeleton, three)
-    assert not fits(skeleton, three.replace(b"ccc", b"failed"))
-    assert not fits(skeleton, three.replace(b"[]", b'["failed"]'))
-    assert not fits(skeleton, three.replace(b'""', b'"failed"'))
-    assert not fits(skeleton, three.replace(b',"logprobs"', b',"failed"'))
+    assert skeleton.fits_all([three])
+    assert not skeleton.fits_all([three.replace(b"ccc", b"failed")])
+    assert not skeleton.fits_all([three.replace(b"[]", b'["failed"]')])
+    assert not skeleton.fits_all([three.replace(b'""', b'"failed"')])
+    assert not skeleton.fits_all([three.replace(b',"logprobs"', b',"failed"')])
 
 
 @pytest.mark.parametrize("blank", [b"", b" "])
@@ -101,8 +97,8 @@ def test_numbers_may_vary_where_no_mark_is_one(blank: bytes) -> None:
     frames = [b'{"number":%b%d,"index":%b0,"text":"a"}\n' % (blank, number, blank) for number in (9, 10, 11)]
     skeleton = learn(frames[:2], words_of([b'"index"']))
     assert skeleton is not None
-    assert fits(skeleton, frames[2])
-    assert not fits(skeleton, frames[2].replace(b"0,", b"1,"))
+    assert skeleton.fits_all([frames[2]])
+    assert not skeleton.fits_all([frames[2].replace(b"0,", b"1,")])
     assert learn(frames, words_of([b'"number"'])) is None
 
 
@@ -147,14 +143,14 @@ def test_no_frame_with_a_mark_ever_fits(
     assume(skeleton is not None)
     assert skeleton is not None
     other = harmless[0][:at] + put + harmless[0][at + gone :]
-    if fits(skeleton, other):
+    if skeleton.fits_all([other]):
         assert not any(mark.is_in(other) for mark in marks)
         assert other.count(END) == 1
     size_line, size = LONE_CHUNKS[len(other)]
     if skeleton.fits(other, size_line, size):
         data = other.removeprefix(size_line).removesuffix(b"\r\n")
         assert len(data) == size
-        assert fits(skeleton, data)
+        assert skeleton.fits_all([data])
 
 
 @every_dialect
@@ -167,8 +163,8 @@ def test_a_frame_in_a_chunk_fits_with_its_size_line_only(dialect: type[Dialect])
     cut = (chunk[1:], chunk[:-1], chunk[:-2], chunk[len(line) :], b"word", b"")
     for other in (*cut, chunk + b"\r\n", chunk * 2, chunk.upper()):
         assert not skeleton.fits(other, *LONE_CHUNKS[len(other)])
-        assert not fits(skeleton, other)
-    assert not fits(skeleton, chunk)
+        assert not skeleton.fits_all([other])
+    assert not skeleton.fits_all([chunk])
 
 
 @every_dialect

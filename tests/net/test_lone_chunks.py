@@ -210,7 +210,7 @@ def test_a_known_frame_without_a_chunk_around_it_fails(size: int) -> None:
     sent = body.sent
     assert watch.known is not None
     frame = b'{"response":"%b"}\n' % (b"x" * (size - len(b'{"response":""}\n')))
-    assert (len(frame), watch.known.fits(frame + b"\r\n", b"", size)) == (size, True)
+    assert (len(frame), watch.known.fits_all([frame])) == (size, True)
     arrive(connection, frame)
     assert (body.sent, type(body.error)) == (sent, ResponseMalformed)
 

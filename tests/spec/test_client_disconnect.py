@@ -75,7 +75,7 @@ def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def getaddrinfo(host: str, port: int, **options: int) -> list:
         while host == NAME and socket.getaddrinfo is getaddrinfo:
-            time.sleep(0.01)
+            time.sleep(0.01)  # in a thread; that the patch is taken back tells nobody
         return resolve(host, port, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)

@@ -3,7 +3,7 @@
 A loop gives all its lookups to a few threads, and a resolver that does not answer holds each of them for as long as it
 pleases: some names that nobody answers for, and no other is looked up any more. So a name has a thread of its own for
 as long as its lookup takes, and whoever asks for it meanwhile waits for the same answer: there are never more threads
-than upstreams.
+than names, however many requests wait for them.
 """
 
 import asyncio
