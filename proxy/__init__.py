@@ -9,6 +9,7 @@ Layers, each of which imports only those below it:
     app                 settings into a proxy that listens and can be changed while it does, in one process or several
     config  net  edge   what may be written │ sockets │ observers: logs, metrics, the inspector
     core                pure decisions, no sockets, no clock
+    threads             what would hold up the loop, for net, edge and app
 
     demo                a fake LLM with a page; stands alone
     doctor              tells why an answer does not stream; needs core alone

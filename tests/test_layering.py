@@ -95,8 +95,9 @@ LAYERS = {
         names("core"), PURE | {"multidict", "yarl", "brotli", "backports.zstd", "compression.zstd", "__future__"}
     ),
     "proxy.config": Layer(names("config", "core"), STANDARD | {"pydantic", "pydantic_core", "yaml"}, DOING),
-    "proxy.net": Layer(names("net", "core")),
-    "proxy.edge": Layer(names("edge", "core") | JUDGING),
+    "proxy.threads": Layer(frozenset(), STANDARD),
+    "proxy.net": Layer(names("net", "core", "threads")),
+    "proxy.edge": Layer(names("edge", "core", "threads") | JUDGING),
     # Pure like core, so that other layers may judge with them.
     **dict.fromkeys(JUDGING, Layer(JUDGING | names("core"), PURE)),
     "proxy.doctor": Layer(names("doctor", "core")),
@@ -105,7 +106,7 @@ LAYERS = {
         names("importer", "config", "core"), STANDARD | {"crossplane", "yaml"}, DOING - {"subprocess"}
     ),
     "proxy.demo": Layer(names("demo"), STANDARD | {"aiohttp"}),
-    "proxy.app": Layer(names("app", "config", "core", "edge", "net", "__version__")),
+    "proxy.app": Layer(names("app", "config", "core", "edge", "net", "threads", "__version__")),
     "proxy.cli": Layer(names("cli", "config", "app", "demo", "doctor", "edge", "importer", "__version__")),
     "proxy.__main__": Layer(names("cli"), STANDARD),
     "proxy": Layer(frozenset(), PURE),

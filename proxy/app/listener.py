@@ -13,9 +13,10 @@ from proxy.app.certificates import ServerTls
 from proxy.app.errors import CannotListen
 from proxy.config.addresses import Address, is_loopback
 from proxy.config.compile import Settings, Site
+from proxy.net.addresses import bind
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen, listen_on
+from proxy.net.server import Server, listen_at, listen_on
 from proxy.net.tail import Tail
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams
@@ -34,13 +35,12 @@ class Listener:
 
     async def open(self, tls: ServerTls | None, bound: Sequence[socket.socket] = ()) -> None:
         """Listens, on sockets that are bound already if there are any. Errors: CannotListen."""
-        where, context = self.asked, tls.context if tls else None
-        self.tls = tls
+        where, self.tls = self.asked, tls
         try:
-            if bound:
-                self._taking = await self._listen_on_all(bound, tls)
+            if where.path is not None and not bound:
+                self._taking = [await listen_at(self.server, where.path, tls.context if tls else None)]
             else:
-                self._taking = [await listen(self.server, where.host, where.port or 0, where.path, context)]
+                self._taking = await self._listen_on_all(bound or await bind(where.host, where.port or 0), tls)
         except OSError as error:
             raise CannotListen(str(where), error) from error
         if where.is_local and not self._only_here():

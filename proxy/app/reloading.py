@@ -13,6 +13,7 @@ from proxy.config.model import Config
 from proxy.config.source import Source, Written
 from proxy.config.warnings import warnings
 from proxy.edge.state import Reloads
+from proxy.threads import in_thread
 
 log = logging.getLogger("proxy")
 
@@ -42,7 +43,7 @@ class Reloader:
         """Reads the configuration again and puts it in force; where that cannot be, says why, and all stays."""
         try:
             # In a thread: a large file, or secrets on a slow disk, would hold every stream up.
-            written, found = await asyncio.to_thread(self._read)
+            written, found = await in_thread("configuration", self._read)
             config = taken(self.config, found)
             await self._apply(config, written)
         except ConfigError as error:

@@ -23,6 +23,7 @@ from proxy.net.server import PARSES_STRICTLY
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams
 from proxy.net.upstream.tls import Contexts
+from proxy.threads import in_thread
 
 if TYPE_CHECKING:  # imported where they are made: without an admin listener nobody needs them
     from proxy.edge.admin import Admin
@@ -169,8 +170,8 @@ class Running:
         and nothing has changed then.
         """
         # In a thread: the system's certificates take tens of milliseconds, for which streams would wait.
-        context = await asyncio.to_thread(server_context, settings)
-        contexts = await asyncio.to_thread(upstream_contexts, settings, self._upstreams.contexts)
+        context = await in_thread("tls", server_context, settings)
+        contexts = await in_thread("tls", upstream_contexts, settings, self._upstreams.contexts)
         tls = ServerTls(context) if context is not None else None
         change = Change(settings, tls, contexts, [])
         kept = stays([one.asked for one in self._listening], [site.where for site in settings.sites])

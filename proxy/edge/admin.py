@@ -9,7 +9,8 @@ and a browser can send a token only once it has them.
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -127,13 +128,19 @@ class Admin:
         self.address = ""
         """Where it listens, once it does: a URL with the port in use, or `unix:` and a path."""
 
-    async def listen(self, host: str | None, port: int, path: str | None) -> None:
-        """Listens on a Unix socket if there is a `path`, else on TCP. Errors: OSError where the address is taken."""
+    async def listen(self, bound: Sequence[socket.socket], host: str | None, path: str | None) -> None:
+        """Listens on a Unix socket if there is a `path`, else on these, bound to `host`. Errors: OSError."""
         await self._runner.setup()
-        site = web.UnixSite(self._runner, path) if path is not None else web.TCPSite(self._runner, host, port)
+        waiting = list(bound)
         try:
-            await site.start()
+            if path is not None:
+                await web.UnixSite(self._runner, path).start()
+            while waiting:
+                await web.SockSite(self._runner, waiting[0]).start()
+                del waiting[0]
         except OSError:
+            for one in waiting:
+                one.close()
             await self._runner.cleanup()
             raise
         if path is not None:

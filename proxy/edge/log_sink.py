@@ -1,6 +1,7 @@
 """Where log lines go: a thread of its own writes them, as whoever reads our stderr may stop reading at any time.
 
-A pipe that is full then costs lines, which are counted, and never an exchange.
+A pipe that is full then costs lines, which are counted, and never an exchange. The thread ends when there was nothing
+to write for a while, and the next line begins another: see `proxy.threads` for what a second thread costs.
 """
 
 import os
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from proxy.edge.access_log import Stream
 
 WAITING_BYTES = 1024 * 1024
+# How long the thread waits for more; to begin one takes a tenth of a millisecond.
+QUIET_S = 1.0
 
 
 class Descriptor:
@@ -60,22 +63,22 @@ class LogSink:
         self._hide = hide
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._runs = False
         self._waiting = 0
         self._untold = 0
         self.lines = 0
         """Lines that were written."""
         self.lost_lines = 0
         """Lines that were dropped, as too much was waiting or the stream took nothing."""
-        threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str) -> int:
         """Hands text to the thread, or drops it."""
         with self._lock:
-            if self._waiting + len(text) > WAITING_BYTES:
+            if self._waiting + len(text) > WAITING_BYTES or not (self._runs or self._begun()):
                 self._lose(text)
                 return 0
             self._waiting += len(text)
-        self._lines.put(text)
+            self._lines.put(text)  # with the lock held: else the thread could end between
         return len(text)
 
     def flush(self) -> None:
@@ -87,9 +90,26 @@ class LogSink:
         while self._waiting and time.monotonic() < until:
             time.sleep(0.001)
 
+    def _begun(self) -> bool:
+        """Begins the thread; where the system has none for us, a later line tries again. Called with the lock held."""
+        try:
+            threading.Thread(target=self._run, name="log", daemon=True).start()
+        except RuntimeError:
+            return False
+        self._runs = True
+        return True
+
+    def _next(self) -> str | None:
+        """The next text to write; None when there is none for so long that the thread ends."""
+        try:
+            return self._lines.get(timeout=QUIET_S)
+        except queue.Empty:
+            with self._lock:
+                self._runs = not self._lines.empty()
+            return self._lines.get() if self._runs else None
+
     def _run(self) -> None:
-        while True:
-            text = self._lines.get()
+        while (text := self._next()) is not None:
             with self._lock:
                 untold, self._untold = self._untold, 0
             told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""

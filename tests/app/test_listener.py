@@ -9,7 +9,8 @@ import pytest
 
 from proxy.app.errors import CannotListen
 from proxy.app.listener import Listener
-from proxy.net.server import Server, bind, listen_on
+from proxy.net.addresses import bind_shared
+from proxy.net.server import Server, listen_on
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams
 from tests.net.harness import route, settings_of, settles
@@ -20,7 +21,7 @@ async def test_where_one_socket_fails_nobody_is_taken(monkeypatch: pytest.Monkey
     """What listened before it is closed again, and so is what would have come after it."""
     settings = settings_of(route(9))
     listener = Listener(settings.sites[0], settings, Upstreams(), Tap())
-    sockets = [bind("127.0.0.1", 0, None)[0] for _ in range(3)]
+    sockets = [bind_shared("127.0.0.1", 0, None)[0] for _ in range(3)]
     ports = [one.getsockname()[1] for one in sockets]
 
     async def listens(server: Server, bound: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:

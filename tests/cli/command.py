@@ -1,6 +1,7 @@
 """`python -m proxy` in a process of its own, its output in files, so that nobody has to read for it to go on."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -54,6 +55,15 @@ class Command:
         """Its memory, as Linux counts it."""
         status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
         return int(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[0]) * 1024
+
+    @property
+    def threads(self) -> list[str]:
+        """What each of its threads is called, as Linux lists them."""
+        found = []
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                found.append((task / "comm").read_text("utf-8").strip())
+        return found
 
     @property
     def stdout(self) -> str:

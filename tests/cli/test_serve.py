@@ -4,12 +4,15 @@ import asyncio
 import re
 import signal
 import ssl
+import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 import trustme
 
 from proxy.demo.run import Demo
+from tests.net.harness import settles
 
 from .conftest import Echo, Serve, Told
 
@@ -29,6 +32,25 @@ async def test_an_upstream_on_the_command_line_streams_without_a_file(
     assert proxied.is_whole
     assert proxied.arrivals[0] < 0.4 * whole_s
     assert proxied.arrivals[-1] - proxied.arrivals[0] > 0.6 * whole_s
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lists threads")
+async def test_beside_a_stream_no_second_thread_is_left(
+    launch: Serve, demo: Demo, session: aiohttp.ClientSession
+) -> None:
+    """MUST. Each system call costs more beside one: what looks names up, reads certificates and logs ends with that."""
+    upstream = demo.upstream_url.replace("127.0.0.1", "localhost")
+    command = launch("serve", upstream, "--listen", "localhost:0", "--admin", "localhost:0")
+    url = await command.wait_url()
+    told = Told()
+    reading = await told.begin(session, url, pace=20, tokens=80)
+    assert await settles(lambda: len(command.threads) == 1), command.threads
+    assert not reading.done()
+    command.signal(signal.SIGHUP)
+    await command.wait_match("reload")
+    assert await settles(lambda: len(command.threads) == 1), command.threads
+    assert (await reading).is_whole
+    assert len(told.tokens) == 80
 
 
 async def test_a_file_says_what_goes_where(

@@ -8,6 +8,9 @@ import re
 import threading
 import time
 
+import pytest
+
+from proxy.edge import log_sink
 from proxy.edge.log_sink import WAITING_BYTES, Descriptor, LogSink
 
 
@@ -59,6 +62,52 @@ def test_a_stuck_reader_costs_lines_which_are_counted_and_no_time() -> None:
     assert sum(told) == 3000 - taken  # in two lines, where some were lost before the first was taken
     assert text.endswith("last\n")
     assert (sink.lines, sink.lost_lines) == (taken + 1 + len(told), 3000 - taken)
+
+
+def test_the_thread_ends_when_nothing_is_written_and_a_line_begins_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. Beside a second thread every event costs more; no line is lost or late for it."""
+    monkeypatch.setattr(log_sink, "QUIET_S", 0.05)
+    before = set(threading.enumerate())
+    stream = io.StringIO()
+    sink = sink_to(stream)
+    for line in ("one\n", "two\n"):
+        assert set(threading.enumerate()) == before
+        sink.write(line)
+        (thread,) = set(threading.enumerate()) - before
+        sink.drain(5)
+        assert stream.getvalue().endswith(line)
+        thread.join(5)
+    assert (stream.getvalue(), sink.lines) == ("one\ntwo\n", 2)
+
+
+def test_no_line_falls_between_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. However a line and the end of a thread meet: each is written, in its order."""
+    monkeypatch.setattr(log_sink, "QUIET_S", 0.0)
+    stream = io.StringIO()
+    sink = sink_to(stream)
+    for number in range(5000):
+        sink.write(f"{number}\n")
+        if number % 7 == 0:
+            sink.drain(5)
+    sink.drain(5)
+    assert stream.getvalue() == "".join(f"{number}\n" for number in range(5000))
+
+
+def test_lines_that_no_thread_could_be_begun_for_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. A system without threads to give costs lines, and the next line tries again."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    stream = io.StringIO()
+    sink = sink_to(stream)
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", refused)
+        assert sink.write("one\n") == 0
+    assert sink.lost_lines == 1
+    sink.write("two\n")
+    sink.drain(5)
+    assert stream.getvalue() == "log lines dropped, as nobody took them: 1!\ntwo\n"
 
 
 def test_a_stop_does_not_wait_for_ever() -> None:

@@ -30,7 +30,7 @@ from proxy.config.source import Written
 from proxy.edge.admin import Admin
 from proxy.edge.inspector.api import Api
 from proxy.edge.state import Reloads
-from proxy.net.server import beside, bind
+from proxy.net.addresses import beside, bind_shared
 
 log = logging.getLogger("proxy")
 
@@ -269,7 +269,7 @@ def _bound_all(addresses: Iterable[Address | None]) -> Sockets:
     made: Sockets = []
     for where in addresses:
         try:
-            made.append(bind(where.host, where.port or 0, where.path) if where is not None else [])
+            made.append(bind_shared(where.host, where.port or 0, where.path) if where is not None else [])
         except OSError as error:
             _close(made)
             raise CannotListen(str(where), error) from error

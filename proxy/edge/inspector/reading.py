@@ -3,7 +3,6 @@
 Read on demand and on from where it stopped, so that only what somebody looks at costs anything.
 """
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from proxy.core.watch import FRAMERS
 from proxy.edge.inspector.captured import Captured, Mark
 from proxy.edge.inspector.judging import judged, observed
 from proxy.edge.inspector.said import Said, said
+from proxy.threads import in_thread
 
 Waited = Literal["upstream", "client", "proxy"]
 EVENT_LIMIT = 1024 * 1024
@@ -99,7 +99,7 @@ class Reading:
         self._judged_at = state
         seen = observed(self.captured, summary) if not self._has_hole else None
         # In a thread, where it takes turns with what is relayed.
-        self.faults = await asyncio.to_thread(judged, seen) if seen is not None else []
+        self.faults = await in_thread("doctor", judged, seen) if seen is not None else []
 
     def _see_piece(self, mark: Mark) -> None:
         if self._is_looked_for:

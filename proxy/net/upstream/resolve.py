@@ -8,10 +8,10 @@ than names, however many requests wait for them.
 
 import asyncio
 import socket
-import threading
 from typing import cast
 
 from proxy.core.errors import DnsError
+from proxy.threads import in_thread
 
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -23,16 +23,15 @@ _under_way: dict[_Name, asyncio.Future[_Found]] = {}
 
 async def addresses_of(host: str, port: int) -> list[AddressInfo]:
     """At least one address for TCP. Errors: DnsError; none for slowness, which the caller has to bound."""
-    loop = asyncio.get_running_loop()
-    name = loop, host, port
+    name = asyncio.get_running_loop(), host, port
     answer = _under_way.get(name)
     if answer is None:
-        answer = loop.create_future()
         try:
-            threading.Thread(target=_ask, args=(name,), name="resolver", daemon=True).start()
+            answer = in_thread("resolver", _ask, name)
         except RuntimeError as error:  # the system has no thread for us
             raise DnsError from error
         _under_way[name] = answer
+        answer.add_done_callback(lambda _: _under_way.pop(name))
     found = await asyncio.shield(answer)  # whoever gives up does so alone
     if isinstance(found, Exception):
         raise DnsError from found
@@ -41,21 +40,14 @@ async def addresses_of(host: str, port: int) -> list[AddressInfo]:
     return found
 
 
-def _ask(name: _Name) -> None:
+def _ask(name: _Name) -> _Found:
     """Waits for the resolver, in a thread."""
     loop, host, port = name
-    found: _Found = []
     try:
         # typeshed allows for addresses in bytes, which SOCK_STREAM never gives
-        found = cast(list[AddressInfo], socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        return cast(list[AddressInfo], socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
-        found = error.with_traceback(None)
-    finally:  # whatever else it was, nobody may wait in vain
-        try:
-            loop.call_soon_threadsafe(_tell, name, found)
-        except RuntimeError:  # the loop has been closed, and with it whoever asked
+        return error.with_traceback(None)
+    finally:
+        if loop.is_closed():  # and with it whoever asked
             _under_way.pop(name, None)
-
-
-def _tell(name: _Name, found: _Found) -> None:
-    _under_way.pop(name).set_result(found)
