@@ -27,7 +27,8 @@ The life of a request (`net.handler` tells it in code):
                         the stream by its dialect (`core.watch`, `core.dialects`)
      7  net.downstream  the head leaves for the client, before any byte of the body
      8  net.relay       the parser's callback writes each piece to the client's connection, in the same turn of the
-                        loop; a full client pauses the upstream. `heartbeat` fills silences; a 101 leads to `tunnel`
+                        loop; a full client pauses the upstream. Events like those before them take a `lane` past the
+                        parser; `heartbeat` fills silences; a 101 leads to `tunnel`
      9  net.life        gives back what the exchange held: `call` its connection to the pool. An upstream that is read
                         on for its usage goes on from there
     10  net.tap         observers are told how it ended; who wants copies gets them all along, after each write

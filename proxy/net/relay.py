@@ -14,19 +14,18 @@ from proxy.core.answer import Answer, trailers
 from proxy.core.errors import ClientGone, ClientStalled, OwnError, ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.framers.sse import BOM
-from proxy.core.framing import LONE_CHUNKS
+from proxy.core.framing import LONE_BYTES, LONE_CHUNKS
 from proxy.core.message import field_lines
 from proxy.core.plan import Forward
-from proxy.core.skeleton import Skeleton
 from proxy.core.stages import Stage
 from proxy.net.deadlines import Deadlines
 from proxy.net.downstream import ChunkedSink, Client, Nowhere, Sink
+from proxy.net.lane import FAULT, Lane
 from proxy.net.onlookers import Onlookers
 from proxy.net.upstream.connection import Connection
 
 log = logging.getLogger("proxy")
 
-FAULT = "request %s failed in the proxy itself"
 # What one stream may unfold to in one turn of the loop, before others have theirs.
 TURN_BYTES = 256 * 1024
 # How much of an answer is read on for a client that has gone.
@@ -47,7 +46,6 @@ class Relay:
         "_forward",
         "_held",
         "_injects",
-        "_known",
         "_last",
         "_onlookers",
         "_send_chunk",
@@ -68,8 +66,6 @@ class Relay:
         self._send_chunk: Callable[[bytes], None] | None = None
         self._stage: Stage | None = None
         self._injects = False
-        self._known: Skeleton | None = None
-        """The watch's, held here as long as lone chunks follow one another: an event then touches no watch."""
         self._held = False
         self._last = False
         self._finished = False
@@ -119,42 +115,38 @@ class Relay:
             exchange.max_gap = max(exchange.max_gap, now - exchange.last_byte_at)
         self._onlookers.close(self._error, ended=self._finished)
 
-    def receive_lone(self, read: bytes, now: float) -> bool:
-        """`receive` for what may be a chunk that came alone, and leaves as it came. Runs once per event.
+    def receive_lone(self, read: bytes) -> bool:
+        """`receive` for what may be a chunk that came alone, and leaves as it came.
 
-        A frame that the watch knows is not taken out of its chunk: where the size line, the constant parts of the frame
-        and the end of the line fill the read but for its insides, it is such a chunk.
+        Runs once per event; once the watch knows the stream's frames, a lane takes them.
         """
-        send, known, exchange = self._send_chunk, self._known, self._exchange
-        if send is None:
+        send, exchange, connection = self._send_chunk, self._exchange, self._connection
+        if send is None or len(read) >= LONE_BYTES:
             return False
         size_line, size = LONE_CHUNKS[len(read)]
-        data = b""  # of a known frame
-        if known is not None and known.fits(read, size_line, size):
-            known.seen += 1
-        else:
-            data = read.removeprefix(size_line).removesuffix(b"\r\n")
-            if len(data) != size:
-                return False
+        data = read.removeprefix(size_line).removesuffix(b"\r\n")
+        if len(data) != size:
+            return False
+        connection.last_read_at = now = time.monotonic()
         previous, exchange.last_byte_at = exchange.last_byte_at, now
         if previous is not None and now - previous > exchange.max_gap:
             exchange.max_gap = now - previous
         exchange.bytes_out += size
         try:
             send(read)
-            if data:
-                self._onlookers.look(data, now)
-                self._known = self._onlookers.known
+            self._onlookers.look(data, now)
+            known = self._onlookers.known
             if exchange.capture is not None:
-                self._onlookers.passed(exchange.capture, data or read[len(size_line) : -2], now)
+                self._onlookers.passed(exchange.capture, data, now)
+            elif known is not None:
+                connection.send_straight(Lane(self, connection, exchange, known, send))
         except Exception:  # else the loop would take it for the transport's
             log.exception(FAULT, exchange.request_id)
-            self._fault()
+            self.fault()
         return True
 
     def receive(self, data: bytes, last: bool) -> None:
         """One read of the upstream: counters, one write, and only then a look at it."""
-        self._known = None  # until a lone chunk was looked at, and no frame is open behind it
         exchange = self._exchange
         now = self._connection.last_read_at
         previous, exchange.last_byte_at = exchange.last_byte_at, now
@@ -182,7 +174,7 @@ class Relay:
                 self._onlookers.passed(exchange.capture, data, now)
         except Exception:  # likewise
             log.exception(FAULT, self._exchange.request_id)
-            self._fault()
+            self.fault()
 
     def _trailers(self) -> bytes:
         """The lines of the trailer section, if there is one."""
@@ -234,7 +226,7 @@ class Relay:
         """Whether the client has to catch up first; nobody waits for one that has gone."""
         return self._client.connection.writing_paused and not self._onlookers.client_gone
 
-    def _fault(self) -> None:
+    def fault(self) -> None:
         """Something unforeseen was raised: the exchange ends, with an answer if nothing of one has left."""
         if self._client.answered:
             self.failed(OwnError())
@@ -319,6 +311,7 @@ class Relay:
             return
         self._onlookers.client_gone = True
         self._sink, self._send_chunk = Nowhere(READ_ON_BYTES, self._enough), None
+        self._connection.send_straight(self)
         self._clocks.client_write_since = None
         self._go_on()
 
@@ -374,7 +367,7 @@ class Relay:
                 self._through(self._stage, b"")
         except Exception:  # likewise
             log.exception(FAULT, self._exchange.request_id)
-            self._fault()
+            self.fault()
         if self._finished or self._held or self._is_full:
             return
         if self._last:

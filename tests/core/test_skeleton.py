@@ -13,7 +13,6 @@ from proxy.core.dialects.gemini import GeminiArray
 from proxy.core.dialects.ollama import Ollama
 from proxy.core.dialects.openai import Chat, Responses
 from proxy.core.dialects.plain import Plain
-from proxy.core.framing import LONE_CHUNKS
 from proxy.core.skeleton import Skeleton, Words, learn, words_of
 from proxy.core.watch import LESSON_BYTES, Watch, words
 
@@ -33,10 +32,14 @@ def frame(dialect: type[Dialect], text: str) -> bytes:
     return TEMPLATES[dialect] % json.dumps(text, ensure_ascii=False).encode() + END
 
 
-def chunked(data: bytes) -> tuple[bytes, bytes]:
-    """The size line of the chunk with that data, and the chunk."""
-    line = b"%x\r\n" % len(data)
-    return line, line + data + b"\r\n"
+def show(watch: Watch, data: bytes) -> bool:
+    """Counts a frame that is known, as a relay does, or gives it to the watch; whether it is known."""
+    known = watch.known
+    if known is not None and known.fits_all([data]):
+        known.seen += 1
+        return True
+    watch.feed(data, 1.0)
+    return False
 
 
 def learnt(dialect: type[Dialect], *texts: str) -> Skeleton:
@@ -146,38 +149,40 @@ def test_no_frame_with_a_mark_ever_fits(
     if skeleton.fits_all([other]):
         assert not any(mark.is_in(other) for mark in marks)
         assert other.count(END) == 1
-    size_line, size = LONE_CHUNKS[len(other)]
-    if skeleton.fits(other, size_line, size):
-        data = other.removeprefix(size_line).removesuffix(b"\r\n")
-        assert len(data) == size
-        assert skeleton.fits_all([data])
 
 
 @every_dialect
-def test_a_frame_in_a_chunk_fits_with_its_size_line_only(dialect: type[Dialect]) -> None:
-    """MUST. Which proves that the chunk is one, with nothing in front of it or behind."""
+@given(texts=st.lists(st.text(max_size=12), min_size=1, max_size=4))
+def test_where_the_table_changes_nothing_nobody_has_to_ask(dialect: type[Dialect], texts: list[str]) -> None:
+    """MUST. A lane does not."""
     skeleton = learnt(dialect)
-    data = frame(dialect, "word")
-    line, chunk = chunked(data)
-    assert skeleton.fits(chunk, line, len(data))
-    cut = (chunk[1:], chunk[:-1], chunk[:-2], chunk[len(line) :], b"word", b"")
-    for other in (*cut, chunk + b"\r\n", chunk * 2, chunk.upper()):
-        assert not skeleton.fits(other, *LONE_CHUNKS[len(other)])
-        assert not skeleton.fits_all([other])
-    assert not skeleton.fits_all([chunk])
+    insides = [json.dumps(text, ensure_ascii=False).encode()[1:-1] for text in texts]
+    for inside in insides:
+        if inside.translate(skeleton.table) == inside and inside not in skeleton.whole:
+            assert skeleton.says_nothing(inside)
+    frames = [skeleton.start + inside + skeleton.end for inside in insides]
+    assert skeleton.fits_all(frames) == all(map(skeleton.says_nothing, insides))
+
+
+@every_dialect
+def test_frames_do_not_lend_each_other_their_ends(dialect: type[Dialect]) -> None:
+    """MUST. What one is too long another may be too short."""
+    skeleton, data = learnt(dialect), frame(dialect, "word")
+    for others in ((data[1:], b"x" + data), (data[:-1], data + b"\n"), (data * 2, b""), (skeleton.start, skeleton.end)):
+        assert not skeleton.fits_all(others)
 
 
 @every_dialect
 def test_a_watch_that_knows_the_frames_learns_the_same(dialect: type[Dialect], monkeypatch: pytest.MonkeyPatch) -> None:
     """MUST. One event a chunk or a read, or several, each is counted, and the last word is heard."""
     known: list[bool] = []
-    compare = Skeleton.fits
+    compare = Skeleton.fits_all
 
-    def noted(skeleton: Skeleton, chunk: bytes, size_line: bytes, size: int) -> bool:
-        known.append(compare(skeleton, chunk, size_line, size))
+    def noted(skeleton: Skeleton, frames: Sequence[bytes]) -> bool:
+        known.extend([compare(skeleton, frames)] * len(frames))
         return known[-1]
 
-    monkeypatch.setattr(Skeleton, "fits", noted)
+    monkeypatch.setattr(Skeleton, "fits_all", noted)
     frames = [frame(dialect, f" word{number}") for number in range(300)]
     end = b"\n" if dialect is Ollama else END
     frames = [each.removesuffix(END) + end for each in frames]
@@ -191,9 +196,8 @@ def test_a_watch_that_knows_the_frames_learns_the_same(dialect: type[Dialect], m
         watch = Watch("lines" if dialect is Ollama else "sse", dialect(), 1 << 16)
         for at in range(0, len(frames), together):
             data = b"".join(frames[at : at + together])
-            line, chunk = chunked(data)
-            if in_chunks and watch.known is not None and watch.known.fits(chunk, line, len(data)):
-                watch.known.seen += 1
+            if in_chunks:
+                show(watch, data)
             else:
                 watch.feed(data, 1.0)
         assert known.count(True) > 230
@@ -242,12 +246,7 @@ def test_comments_are_alike_too_and_stay_no_events(comment: bytes) -> None:
     watch = Watch("sse", Chat(), 1 << 16)
     watch.feed(frame(Chat, "one"), 1.0)
     for number in range(1000):
-        data = comment % (10_000 + number)
-        line, chunk = chunked(data)
-        if watch.known is not None and watch.known.fits(chunk, line, len(data)):
-            watch.known.seen += 1
-        else:
-            watch.feed(data, 1.0)
+        show(watch, comment % (10_000 + number))
     watch.close()
     assert watch.events == 1
 
@@ -262,12 +261,7 @@ def test_a_frame_behind_a_part_of_another_is_not_known_alone(fill: int) -> None:
         fed += 1
     watch.feed(b": ", 1.0)
     for number in range(40):
-        data = frame(Chat, f"word{number}")
-        line, chunk = chunked(data)
-        if watch.known is not None and watch.known.fits(chunk, line, len(data)):
-            watch.known.seen += 1
-        else:
-            watch.feed(data, 1.0)
+        show(watch, frame(Chat, f"word{number}"))
     watch.close()
     assert watch.events == fed + 39
 

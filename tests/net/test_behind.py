@@ -3,7 +3,7 @@
 from proxy.core.dialects.openai import Chat
 from proxy.core.watch import Watch
 
-from .test_lone_chunks import arrive, begun
+from .bodies import arrive, begun
 from .wire import chunk
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from itertools import pairwise
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -10,86 +9,19 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.answer import Answer
 from proxy.core.dialects.ollama import Ollama
 from proxy.core.dialects.openai import Chat
 from proxy.core.errors import ProxyError, ResponseMalformed
-from proxy.core.exchange import Exchange
-from proxy.core.framing import Body as BodyEnd
-from proxy.core.routes import Timeouts, Tls
+from proxy.core.routes import Tls
 from proxy.core.watch import Watch
-from proxy.net.deadlines import Deadlines
-from proxy.net.downstream import ChunkedSink
-from proxy.net.relay import Relay
-from proxy.net.upstream.connection import Connection
 from proxy.net.upstream.response import ResponseReader
 
+from .bodies import HEAD, arrive, begun
 from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
 from .origin import Script, fin, request
 from .responses import SSE
 from .wire import chunk
-
-CHUNKED_BODY = BodyEnd("chunked")
-HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-class Body(Relay):
-    """A relay to nowhere that writes down what it is given, and which reads left as they came."""
-
-    def __init__(self, connection: Connection, watch: Watch | None, behind: bool = False) -> None:
-        self.client = Mock(writing_paused=behind, tail=None)
-        self.clocks = Deadlines(Timeouts(), 0.0)
-        self.exchange = Exchange("1", 0.0, 0.0)
-        client = SimpleNamespace(connection=self.client, answered=True, connected=True)
-        super().__init__(client, connection, Mock(), self.clocks, self.exchange)  # type: ignore[arg-type]
-        self.error: ProxyError | None = None
-        self.ended = False
-        self.chunks: list[bytes] = []
-        self.sent = b""
-        sink = ChunkedSink(SimpleNamespace(write=self.write), b"")  # type: ignore[arg-type]
-        self.start(sink, Answer(200, b"OK", [], CHUNKED_BODY, watch=watch))
-
-    @property
-    def data(self) -> bytes:
-        """The body that was sent, read by the tests' own reader."""
-        data, rest = b"", self.sent
-        while rest and not rest.startswith(b"0\r\n"):
-            line, _, rest = rest.partition(b"\r\n")
-            data, end, rest = data + rest[: int(line, 16)], rest[int(line, 16) :][:2], rest[int(line, 16) + 2 :]
-            assert end == b"\r\n"
-        assert self.exchange.bytes_out == len(data)
-        return data
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def receive(self, data: bytes, last: bool) -> None:
-        super().receive(data, last)
-        self.ended = self.ended or last
-
-    def receive_lone(self, read: bytes, now: float) -> bool:
-        before = self.sent
-        taken = super().receive_lone(read, now)
-        assert self.error or self.sent == before + read * taken
-        self.chunks += [read] * taken
-        return taken
-
-    def failed(self, error: ProxyError) -> None:
-        self.error = error
-
-
-def begun(watch: Watch | None = None, behind: bool = False) -> tuple[Connection, Body]:
-    connection = Connection(asyncio.new_event_loop())
-    connection._loop.close()
-    connection.begin(b"GET", None)
-    arrive(connection, HEAD)
-    return connection, Body(connection, watch, behind)
-
-
-def arrive(connection: Connection, data: bytes) -> None:
-    """One read, as a loop does it."""
-    connection.data_received(data)
 
 
 def coded(data: bytes, form: str) -> bytes:

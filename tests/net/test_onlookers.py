@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -13,11 +14,11 @@ from proxy.core.errors import OwnError
 from proxy.core.streams import Heartbeat
 from proxy.core.watch import Watch
 
+from .bodies import Body, arrive, begun
 from .conftest import MakeOrigin, MakeProxy
 from .origin import request
 from .responses import SSE
 from .streams import PING
-from .test_lone_chunks import Body, arrive, begun
 from .wire import chunk
 
 # More than it takes to learn what they have in common.
@@ -95,7 +96,7 @@ def test_a_copy_that_cannot_be_taken_is_given_up_and_the_stream_goes_on(caplog: 
     assert [record.message for record in caplog.records] == ["request 1 is not copied any more"]
 
 
-def test_silences_are_measured_between_known_events_too() -> None:
+def test_silences_are_measured_between_known_events_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """MUST. `max_gap` is the longest of them, and the last byte's moment that of the last event."""
     connection, body = begun(Watch("sse", Chat(), 1 << 16))
     for event in EVENTS:
@@ -103,8 +104,10 @@ def test_silences_are_measured_between_known_events_too() -> None:
     assert body._onlookers.watch is not None
     assert body._onlookers.watch.known is not None
     exchange, now = body.exchange, connection.last_read_at
-    for at in (now + 1, now + 4, now + 5):
-        assert body.receive_lone(chunk(EVENTS[0]), at)
+    times = [now + 1, now + 4, now + 5]
+    monkeypatch.setattr(time, "monotonic", iter(times).__next__)
+    for event in EVENTS[: len(times)]:
+        arrive(connection, chunk(event))
     assert (exchange.max_gap, exchange.last_byte_at) == (pytest.approx(3), now + 5)
 
 

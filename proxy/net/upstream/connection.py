@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.core.errors import ConnectionTerminated, ProxyError, ResponseIncomplete
-from proxy.core.framing import LONE_BYTES, Body
+from proxy.core.framing import Body
 from proxy.core.message import Field, ResponseHead, keep_alive_timeout
 from proxy.net.sockets import bytes_acknowledged, keep_end_behind_bytes, open_again, reset_on_close, unsent_bytes
 from proxy.net.upstream.buffer import MUCH_BYTES, READ_BYTES, IntoBuffer
-from proxy.net.upstream.receiver import Raw, Receiver
+from proxy.net.upstream.receiver import Raw, Receiver, Straight
 from proxy.net.upstream.response import OnInterim, ResponseReader
 
 # Body bytes kept while nobody takes them yet: between the head and `attach`.
@@ -62,23 +62,21 @@ class Connection(asyncio.Protocol):
         self._reader = ResponseReader()
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
-        self._straight: Receiver | None = None
-        """The receiver, while the next byte begins a chunk."""
+        self._straight: Straight | None = None
+        """The receiver, or whom it named, while the next byte begins a chunk."""
         self._failure: ProxyError | None = None
         self._head_waiter: asyncio.Future[ResponseHead] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._on_lost: Callable[[Connection], None] | None = None
         self._poller: select.poll | None = None
         self._raw: Raw | None = None
-        self._paused = False
-        self._brings_much = False
+        self._paused = self._brings_much = self._ended_first = False
         self.writing_paused = False
         """Whether the upstream is slower than the request that is sent to it."""
         self.born = time.monotonic()
         self.idle_until = self.last_read_at = self.head_at = 0.0
         self.request_sent = True
         self._acknowledged: int | None = None
-        self._ended_first = False
         self.unread = False
         """Whether a connection that is gone provably took no byte since `watch_acknowledgements`."""
 
@@ -161,6 +159,11 @@ class Connection(asyncio.Protocol):
         self._deliver()
         if self._failure is not None:
             receiver.failed(self._failure)
+
+    def send_straight(self, way: Straight) -> None:
+        """Gives lone chunks to this one until the parser has to read again; if that is where the body is."""
+        if self._straight is not None:
+            self._straight = way
 
     def tunnel(self, raw: Raw) -> asyncio.Transport | None:
         """Ends HTTP after a 101: gives everything that comes to `raw`, what is there already before this returns.
@@ -268,10 +271,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Takes one read; one that is large is the first of more, most likely. Runs once per event."""
         straight = self._straight
-        if straight is not None and len(data) < LONE_BYTES:
-            self.last_read_at = now = time.monotonic()
-            if straight.receive_lone(data, now):
-                return
+        if straight is not None and straight.receive_lone(data):
+            return
         if len(data) > MUCH_BYTES:
             self.expect_much()
         self.take(data)

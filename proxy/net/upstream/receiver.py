@@ -5,17 +5,21 @@ from typing import Protocol
 from proxy.core.errors import ProxyError
 
 
-class Receiver(Protocol):
+class Straight(Protocol):
+    """Who may take a chunk past the parser."""
+
+    def receive_lone(self, read: bytes) -> bool:
+        """A read that begins where a chunk does, never the first of a body.
+
+        Returns whether it was one whole chunk and was taken, and its moment noted; else the parser has to read it.
+        """
+
+
+class Receiver(Straight, Protocol):
     """Who gets the body. Called from the event loop's read callback: must not block, and may pause the connection."""
 
     def receive(self, data: bytes, last: bool) -> None:
         """What one read brought, possibly empty when `last`."""
-
-    def receive_lone(self, read: bytes, now: float) -> bool:
-        """A read of less than LONE_BYTES that begins where a chunk does, never the first of a body.
-
-        Returns whether it was one whole chunk and was taken; else the parser has to read it.
-        """
 
     def failed(self, error: ProxyError) -> None:
         """The body will not be complete; nothing follows."""
