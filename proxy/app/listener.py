@@ -61,7 +61,7 @@ class Listener:
         try:
             for one in bound:
                 taking.append(await listen_on(self.server, one, tls.context if tls else None))
-        except OSError:
+        except BaseException:  # also where nobody waits for it any more
             for server in taking:
                 server.close()
             for one in bound[len(taking) :]:

@@ -7,6 +7,7 @@ to write for a while, and the next line begins another: see `proxy.threads` for 
 import os
 import queue
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class LogSink:
         self._told = told
         self._hide = hide
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is freed anywhere, also while it is held, may have a line to write
         self._runs = False
         self._waiting = 0
         self._untold = 0
@@ -73,13 +74,15 @@ class LogSink:
 
     def write(self, text: str) -> int:
         """Hands text to the thread, or drops it."""
+        size = len(text)
         with self._lock:
-            if self._waiting + len(text) > WAITING_BYTES or not (self._runs or self._begun()):
+            if self._waiting + size > WAITING_BYTES:
                 self._lose(text)
                 return 0
-            self._waiting += len(text)
+            self._waiting += size
             self._lines.put(text)  # with the lock held: else the thread could end between
-        return len(text)
+            runs, self._runs = self._runs, True
+        return size if runs or self._begun() else 0
 
     def flush(self) -> None:
         """Nothing: what is handed over is written as soon as it can be."""
@@ -91,13 +94,23 @@ class LogSink:
             time.sleep(0.001)
 
     def _begun(self) -> bool:
-        """Begins the thread; where the system has none for us, a later line tries again. Called with the lock held."""
+        """Begins the thread. Where there is none for us what waits is lost, and a later line tries again.
+
+        In an interpreter that ends no thread begins any more, and `start` would wait for it.
+        """
         try:
-            threading.Thread(target=self._run, name="log", daemon=True).start()
+            if not sys.is_finalizing():
+                threading.Thread(target=self._run, name="log", daemon=True).start()
+                return True
         except RuntimeError:
-            return False
-        self._runs = True
-        return True
+            pass
+        with self._lock:
+            self._runs = False
+            while not self._lines.empty():
+                text = self._lines.get()
+                self._waiting -= len(text)
+                self._lose(text)
+        return False
 
     def _next(self) -> str | None:
         """The next text to write; None when there is none for so long that the thread ends."""
@@ -105,8 +118,11 @@ class LogSink:
             return self._lines.get(timeout=QUIET_S)
         except queue.Empty:
             with self._lock:
-                self._runs = not self._lines.empty()
-            return self._lines.get() if self._runs else None
+                self._runs = False
+                if self._lines.empty():
+                    return None
+                self._runs = True
+                return self._lines.get()
 
     def _run(self) -> None:
         while (text := self._next()) is not None:

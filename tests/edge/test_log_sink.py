@@ -5,6 +5,8 @@ import errno
 import io
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -91,6 +93,45 @@ def test_no_line_falls_between_two_threads(monkeypatch: pytest.MonkeyPatch) -> N
             sink.drain(5)
     sink.drain(5)
     assert stream.getvalue() == "".join(f"{number}\n" for number in range(5000))
+
+
+def test_what_is_freed_while_a_thread_is_begun_may_write_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. The collector comes by when it likes, and a future that failed unheard has its line written by it."""
+    stream = io.StringIO()
+    sink = sink_to(stream)
+    begin, nested = threading.Thread.start, []
+
+    def start(thread: threading.Thread) -> None:
+        nested.append(sink.write("freed\n"))
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with sink._lock:
+        sink.write("one\n")
+    sink.drain(5)
+    assert (stream.getvalue(), len(nested)) == ("one\nfreed\n", 1)
+
+
+FINALIZING = """
+import io, os, sys
+from proxy.edge.log_sink import LogSink
+
+class Late:
+    def __del__(self, sys=sys, os=os):
+        taken = self.sink.write("late\\n")
+        os.write(1, f"{sys.is_finalizing()} {taken} {self.sink.lost_lines}".encode())
+
+Late.sink = LogSink(io.StringIO(), str)
+circle = [Late()]  # the interpreter's last collection frees it
+circle.append(circle)
+del circle
+"""
+
+
+def test_an_interpreter_that_ends_does_not_wait_for_a_thread() -> None:
+    """MUST. None begins there any more: the line is lost, and the process ends."""
+    done = subprocess.run([sys.executable, "-c", FINALIZING], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "True 0 1"
 
 
 def test_lines_that_no_thread_could_be_begun_for_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

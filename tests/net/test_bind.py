@@ -95,4 +95,5 @@ async def test_where_one_address_of_a_name_is_taken_none_is_bound(
         for binding in (bind, lambda host, port: in_thread("", bind_shared, host, port, None)):
             with pytest.raises(OSError, match="in use"):
                 await binding("name.example", unused_tcp_port)
-            socket.create_server(("127.0.0.1", unused_tcp_port)).close()
+            with socket.socket() as free:  # without SO_REUSEADDR: what is bound and does not listen is in its way
+                free.bind(("127.0.0.1", unused_tcp_port))
