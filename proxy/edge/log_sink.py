@@ -4,6 +4,7 @@ A pipe that is full then costs lines, which are counted, and never an exchange. 
 to write for a while, and the next line begins another: see `proxy.threads` for what a second thread costs.
 """
 
+import _thread
 import os
 import queue
 import select
@@ -96,11 +97,12 @@ class LogSink:
     def _begun(self) -> bool:
         """Begins the thread. Where there is none for us what waits is lost, and a later line tries again.
 
-        In an interpreter that ends no thread begins any more, and `start` would wait for it.
+        Nobody may wait for it to run, as `Thread.start` does: whoever writes holds `logging`'s lock, and a collection
+        in the new thread may free what has a line to write. In an interpreter that ends no thread runs any more.
         """
         try:
             if not sys.is_finalizing():
-                threading.Thread(target=self._run, name="log", daemon=True).start()
+                _thread.start_new_thread(self._run, ())
                 return True
         except RuntimeError:
             pass

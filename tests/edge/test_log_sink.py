@@ -1,5 +1,6 @@
 """Lines are written by a thread: whoever does not read them costs lines, never time."""
 
+import _thread
 import contextlib
 import errno
 import io
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -68,17 +70,27 @@ def test_a_stuck_reader_costs_lines_which_are_counted_and_no_time() -> None:
 
 def test_the_thread_ends_when_nothing_is_written_and_a_line_begins_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """MUST. Beside a second thread every event costs more; no line is lost or late for it."""
+    begin, ended = _thread.start_new_thread, []
+
+    def start(run: Callable[[], None], _: tuple[()]) -> int:
+        ended.append(threading.Event())
+
+        def told() -> None:
+            run()
+            ended[-1].set()
+
+        return begin(told, ())
+
     monkeypatch.setattr(log_sink, "QUIET_S", 0.05)
-    before = set(threading.enumerate())
+    monkeypatch.setattr(_thread, "start_new_thread", start)
     stream = io.StringIO()
     sink = sink_to(stream)
-    for line in ("one\n", "two\n"):
-        assert set(threading.enumerate()) == before
+    for number, line in enumerate(("one\n", "two\n"), 1):
         sink.write(line)
-        (thread,) = set(threading.enumerate()) - before
+        assert len(ended) == number
         sink.drain(5)
         assert stream.getvalue().endswith(line)
-        thread.join(5)
+        assert ended[-1].wait(5)
     assert (stream.getvalue(), sink.lines) == ("one\ntwo\n", 2)
 
 
@@ -99,17 +111,44 @@ def test_what_is_freed_while_a_thread_is_begun_may_write_too(monkeypatch: pytest
     """MUST. The collector comes by when it likes, and a future that failed unheard has its line written by it."""
     stream = io.StringIO()
     sink = sink_to(stream)
-    begin, nested = threading.Thread.start, []
+    begin, nested = _thread.start_new_thread, []
 
-    def start(thread: threading.Thread) -> None:
+    def start(run: Callable[[], None], _: tuple[()]) -> int:
         nested.append(sink.write("freed\n"))
-        begin(thread)
+        return begin(run, ())
 
-    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(_thread, "start_new_thread", start)
     with sink._lock:
         sink.write("one\n")
     sink.drain(5)
     assert (stream.getvalue(), len(nested)) == ("one\nfreed\n", 1)
+
+
+LITTER = """
+import asyncio, gc, io, logging, time
+from proxy.edge import log_sink
+
+log_sink.QUIET_S = 0.0
+sink = log_sink.LogSink(io.StringIO(), str)
+logging.basicConfig(level="INFO", handlers=[logging.StreamHandler(sink)], force=True)
+loop = asyncio.new_event_loop()
+gc.set_threshold(50)
+for number in range(1500):
+    future = loop.create_future()
+    future.set_exception(ValueError("nobody asked"))
+    circle = [future]
+    circle.append(circle)
+    del future, circle
+    logging.info("line %d", number)
+    sink.drain(1)
+print(sink.lost_lines)
+"""
+
+
+def test_what_is_freed_in_a_thread_that_begins_may_write_too() -> None:
+    """MUST. `logging` is locked while the thread is begun: whoever waited for it would wait for ever."""
+    done = subprocess.run([sys.executable, "-c", LITTER], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "0\n"
 
 
 FINALIZING = """
@@ -137,13 +176,13 @@ def test_an_interpreter_that_ends_does_not_wait_for_a_thread() -> None:
 def test_lines_that_no_thread_could_be_begun_for_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """MUST. A system without threads to give costs lines, and the next line tries again."""
 
-    def refused(_: threading.Thread) -> None:
+    def refused(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
     stream = io.StringIO()
     sink = sink_to(stream)
     with monkeypatch.context() as without:
-        without.setattr(threading.Thread, "start", refused)
+        without.setattr(_thread, "start_new_thread", refused)
         assert sink.write("one\n") == 0
     assert sink.lost_lines == 1
     sink.write("two\n")
