@@ -1,6 +1,7 @@
 """How a running command ends: streams are let to their end, and a second signal cuts them so that clients can tell."""
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
@@ -15,15 +16,16 @@ every_signal = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT]
 
 
 async def wait_refused(url: str) -> None:
-    """Until new connections are refused."""
+    """Until new connections are refused. One that is still in the queue of a listener that closes is reset."""
     host, _, port = url.removeprefix("http://").partition(":")
     async with asyncio.timeout(5):
         while True:
-            try:
-                _, writer = await asyncio.open_connection(host, int(port))
-            except ConnectionRefusedError:
-                return
-            writer.close()
+            with contextlib.suppress(ConnectionResetError):
+                try:
+                    _, writer = await asyncio.open_connection(host, int(port))
+                except ConnectionRefusedError:
+                    return
+                writer.close()
             await asyncio.sleep(0.01)
 
 
