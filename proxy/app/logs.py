@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from typing import Any, cast
 
 from proxy.config.injection import hiding, secrets
 from proxy.config.model import Config
@@ -27,6 +28,7 @@ class Logs:
         self.sink = LogSink(Descriptor(sys.stderr.fileno()), self._own_line, self._hide)
         """Where all lines go, and how many."""
         handler = logging.StreamHandler(self.sink)
+        handler.lock = cast(Any, self.sink.lock)  # the one that writers have
         handler.setFormatter(self._formatter)
         logging.basicConfig(level=config.log.level.upper(), handlers=[handler], force=True)
         self.access = AccessLog(self.sink, f"coloured {form}" if colour else form, config.log.level)

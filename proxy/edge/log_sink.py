@@ -5,6 +5,7 @@ to write for a while, and the next line begins another: see `proxy.threads` for 
 """
 
 import _thread
+import contextlib
 import os
 import queue
 import select
@@ -57,33 +58,43 @@ class LogSink:
 
     `told` makes the line that says how many, with its line end, once lines are taken again. Whatever a line was made
     of, `hide` takes known secrets out of it at the moment it is written.
+
+    There is one lock, for those who write, and `logging`'s handler has to share it: what a collection frees, anywhere
+    and in any thread, may have a line to write, and two locks would be taken in either order. The thread takes none.
+    Each count has one side that changes it.
     """
 
     def __init__(self, stream: Stream, told: Callable[[str], str], hide: Callable[[str], str] = str) -> None:
         self._stream = stream
         self._told = told
         self._hide = hide
+        self.lock = threading.RLock()
+        """Held by whoever writes."""
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # what is freed anywhere, also while it is held, may have a line to write
-        self._runs = False
-        self._waiting = 0
-        self._untold = 0
+        self._given = 0  # characters that are to be written, or have been
+        self._dropped = 0  # lines that were not handed over
+        self._runs = threading.Lock()  # held as long as there is a thread, and never waited for
+        self._taken = 0  # by the thread, of what was given
+        self._failed = 0  # lines that the stream did not take
+        self._told_of = 0  # lost lines that a written line tells of
         self.lines = 0
         """Lines that were written."""
-        self.lost_lines = 0
+
+    @property
+    def lost_lines(self) -> int:
         """Lines that were dropped, as too much was waiting or the stream took nothing."""
+        return self._dropped + self._failed
 
     def write(self, text: str) -> int:
         """Hands text to the thread, or drops it."""
         size = len(text)
-        with self._lock:
-            if self._waiting + size > WAITING_BYTES:
-                self._lose(text)
+        with self.lock:
+            if self._given - self._taken + size > WAITING_BYTES:
+                self._dropped += text.count("\n")
                 return 0
-            self._waiting += size
-            self._lines.put(text)  # with the lock held: else the thread could end between
-            runs, self._runs = self._runs, True
-        return size if runs or self._begun() else 0
+            self._given += size
+            self._lines.put(text)
+        return size if not self._runs.acquire(blocking=False) or self._begun() else 0
 
     def flush(self) -> None:
         """Nothing: what is handed over is written as soon as it can be."""
@@ -91,14 +102,14 @@ class LogSink:
     def drain(self, seconds: float) -> None:
         """Returns when everything is written, or after that time."""
         until = time.monotonic() + seconds
-        while self._waiting and time.monotonic() < until:
+        while self._taken < self._given and time.monotonic() < until:
             time.sleep(0.001)
 
     def _begun(self) -> bool:
         """Begins the thread. Where there is none for us what waits is lost, and a later line tries again.
 
-        Nobody may wait for it to run, as `Thread.start` does: whoever writes holds `logging`'s lock, and a collection
-        in the new thread may free what has a line to write. In an interpreter that ends no thread runs any more.
+        Nobody may wait for it to run, as `Thread.start` does: whoever writes holds the lock, and a collection in the
+        new thread may free what has a line to write. In an interpreter that ends no thread runs any more.
         """
         try:
             if not sys.is_finalizing():
@@ -106,46 +117,36 @@ class LogSink:
                 return True
         except RuntimeError:
             pass
-        with self._lock:
-            self._runs = False
-            while not self._lines.empty():
-                text = self._lines.get()
-                self._waiting -= len(text)
-                self._lose(text)
+        self._runs.release()
+        with self.lock, contextlib.suppress(queue.Empty):
+            while True:
+                text = self._lines.get_nowait()
+                self._given -= len(text)
+                self._dropped += text.count("\n")
         return False
 
     def _next(self) -> str | None:
         """The next text to write; None when there is none for so long that the thread ends."""
-        try:
-            return self._lines.get(timeout=QUIET_S)
-        except queue.Empty:
-            with self._lock:
-                self._runs = False
-                if self._lines.empty():
+        while True:
+            try:
+                return self._lines.get(timeout=QUIET_S)
+            except queue.Empty:
+                self._runs.release()
+                # What was handed over before is still ours, unless another thread has been begun since.
+                if self._lines.empty() or not self._runs.acquire(blocking=False):
                     return None
-                self._runs = True
-                return self._lines.get()
 
     def _run(self) -> None:
         while (text := self._next()) is not None:
-            with self._lock:
-                untold, self._untold = self._untold, 0
+            lost = self.lost_lines
+            untold = lost - self._told_of
             told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""
             try:
                 self._stream.write(told + self._hide(text))
                 self._stream.flush()
             except (OSError, ValueError):  # a stream that cannot be written to costs lines, never an exchange
-                with self._lock:
-                    self._untold += untold
-                    self._lose(text)
-                    self._waiting -= len(text)
-                continue
-            with self._lock:
+                self._failed += text.count("\n")
+            else:
+                self._told_of = lost
                 self.lines += text.count("\n") + bool(told)
-                self._waiting -= len(text)
-
-    def _lose(self, text: str) -> None:
-        """Counts lines that nobody will see. Called with the lock held."""
-        lost = text.count("\n")
-        self.lost_lines += lost
-        self._untold += lost
+            self._taken += len(text)

@@ -4,6 +4,7 @@ import _thread
 import contextlib
 import errno
 import io
+import logging
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -118,7 +120,7 @@ def test_what_is_freed_while_a_thread_is_begun_may_write_too(monkeypatch: pytest
         return begin(run, ())
 
     monkeypatch.setattr(_thread, "start_new_thread", start)
-    with sink._lock:
+    with sink.lock:
         sink.write("one\n")
     sink.drain(5)
     assert (stream.getvalue(), len(nested)) == ("one\nfreed\n", 1)
@@ -149,6 +151,38 @@ def test_what_is_freed_in_a_thread_that_begins_may_write_too() -> None:
     """MUST. `logging` is locked while the thread is begun: whoever waited for it would wait for ever."""
     done = subprocess.run([sys.executable, "-c", LITTER], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "0\n"
+
+
+class Told(str):
+    """A line that has another logged when its line ends are counted, as what a collection frees then may."""
+
+    def __init__(self, _: str) -> None:
+        self.counted = threading.Event()
+
+    def count(self, *given: Any) -> int:
+        self.counted.set()
+        logging.getLogger("freed").error("freed")
+        return super().count(*given)
+
+
+def test_what_is_freed_while_lines_are_counted_may_write_too() -> None:
+    """MUST. A line that is being logged and the thread, which has one logged, wait for each other's lock otherwise."""
+    stream = io.StringIO()
+    sink = sink_to(stream)
+    handler = logging.StreamHandler(sink)
+    handler.lock = cast(Any, sink.lock)
+    logger = logging.getLogger("freed")
+    logger.addHandler(handler)
+    try:
+        with handler.lock:
+            line = Told("one\n")
+            sink.write(line)
+            assert line.counted.wait(5)
+            sink.write("two\n")
+        sink.drain(5)
+    finally:
+        logger.removeHandler(handler)
+    assert stream.getvalue() == "one\ntwo\nfreed\n"
 
 
 FINALIZING = """
