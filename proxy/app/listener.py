@@ -13,10 +13,10 @@ from proxy.app.certificates import ServerTls
 from proxy.app.errors import CannotListen
 from proxy.config.addresses import Address, is_loopback
 from proxy.config.compile import Settings, Site
-from proxy.net.addresses import bind
+from proxy.net.addresses import bind, bind_at
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
-from proxy.net.server import Server, listen_at, listen_on
+from proxy.net.server import Server, listen_on
 from proxy.net.tail import Tail
 from proxy.net.tap import Tap
 from proxy.net.upstream import Upstreams
@@ -37,10 +37,9 @@ class Listener:
         """Listens, on sockets that are bound already if there are any. Errors: CannotListen."""
         where, self.tls = self.asked, tls
         try:
-            if where.path is not None and not bound:
-                self._taking = [await listen_at(self.server, where.path, tls.context if tls else None)]
-            else:
-                self._taking = await self._listen_on_all(bound or await bind(where.host, where.port or 0), tls)
+            if not bound:
+                bound = [bind_at(where.path)] if where.path is not None else await bind(where.host, where.port or 0)
+            self._taking = await self._listen_on_all(bound, tls)
         except OSError as error:
             raise CannotListen(str(where), error) from error
         if where.is_local and not self._only_here():
@@ -49,9 +48,8 @@ class Listener:
 
     async def again(self, tls: ServerTls | None) -> list[asyncio.Server]:
         """Listens a second time on the same sockets, with TLS or without. Errors: OSError as CannotListen."""
-        doubled = [one for server in self._taking for one in _doubled(server)]
         try:
-            return await self._listen_on_all(doubled, tls)
+            return await self._listen_on_all(_doubled(self._taking), tls)
         except OSError as error:
             raise CannotListen(str(self.asked), error) from error
 
@@ -61,6 +59,7 @@ class Listener:
         try:
             for one in bound:
                 taking.append(await listen_on(self.server, one, tls.context if tls else None))
+                await taking[-1].start_serving()
         except BaseException:  # also where nobody waits for it any more
             for server in taking:
                 server.close()
@@ -128,6 +127,14 @@ class Listener:
         )
 
 
-def _doubled(server: asyncio.Server) -> list[socket.socket]:
-    """Further sockets on the same queues: what a loop shows of its own cannot be handed on."""
-    return [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+def _doubled(servers: Sequence[asyncio.Server]) -> list[socket.socket]:
+    """Further sockets on the same queues: what a loop shows of its own cannot be handed on. Errors: OSError."""
+    made: list[socket.socket] = []
+    try:
+        for one in [each for server in servers for each in server.sockets]:
+            made.append(socket.socket(fileno=os.dup(one.fileno())))
+    except OSError:
+        for one in made:
+            one.close()
+        raise
+    return made

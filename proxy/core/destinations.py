@@ -24,11 +24,11 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 
 
 def resolved_name(host: str) -> str:
-    """The name to ask a resolver for: whatever stands below localhost is this machine, and nobody else's to say.
+    """The name to ask a resolver for: localhost and whatever stands below it is this machine, and nobody else's to say.
 
     Source: RFC 6761 section 6.3.
     """
-    return "localhost" if host.lower().rstrip(".").endswith(".localhost") else host
+    return "localhost" if f".{host.lower().rstrip('.')}".endswith(".localhost") else host
 
 
 def is_prohibited(address: str) -> bool:

@@ -17,17 +17,23 @@ from proxy.threads import in_thread
 BACKLOG = 4096
 # A name may have addresses that this machine has not: `localhost` is ::1 too where IPv6 is switched off.
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+# What a listener with a full queue answers, and a socket of another kind.
+_SOMEBODY = frozenset({errno.EAGAIN, errno.EPROTOTYPE})
 
 _Place = tuple[socket.AddressFamily, Any]
 
 
 def refuse_taken(path: str) -> None:
-    """Both loops replace a socket file without asking whether somebody listens behind it. Errors: OSError, if so."""
+    """All replace a socket file without asking. Errors: OSError where somebody listens, or where nobody can tell."""
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
-        except OSError:
+        except (FileNotFoundError, ConnectionRefusedError):
             return
+        except OSError as error:
+            if error.errno not in _SOMEBODY:
+                raise
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
@@ -40,6 +46,15 @@ async def bind(host: str | None, port: int) -> list[socket.socket]:
     return _each(places, lambda family, where: _bound(family, where, alone=True))
 
 
+def bind_at(path: str) -> socket.socket:
+    """A Unix socket that listens there, in place of what nobody listens on. Errors: OSError."""
+    refuse_taken(path)
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    return _bound(socket.AF_UNIX, path, listening=True)
+
+
 def bind_shared(host: str | None, port: int, path: str | None) -> list[socket.socket]:
     """Sockets that several processes share: each process listens on one of its own, made by `beside`.
 
@@ -47,11 +62,7 @@ def bind_shared(host: str | None, port: int, path: str | None) -> list[socket.so
     taken, also by other processes that share it.
     """
     if path is not None:
-        refuse_taken(path)
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.unlink(path)
-        return [_bound(socket.AF_UNIX, path, listening=True)]
+        return [bind_at(path)]
 
     def shared(family: socket.AddressFamily, where: Any) -> socket.socket:
         _bound(family, where, alone=True).close()

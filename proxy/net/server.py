@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy.core.errors import MAX_FIELDS
-from proxy.net.addresses import BACKLOG, refuse_taken
+from proxy.net.addresses import BACKLOG
 from proxy.net.client_connection import ClientConnection
 from proxy.net.handler import Handler
 from proxy.net.request import Request
@@ -23,6 +23,8 @@ PARSES_STRICTLY = HttpRequestParser is not HttpRequestParserPy
 for a message: that is what request smuggling is made of."""
 READ_BUFFER_BYTES = 64 * 1024
 _TLS_SHUTDOWN_S = 1.0
+# From Python 3.13 on both loops remove the file of a Unix socket with the first of those who listen on it.
+_KEEPING_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Server(web.Server):
@@ -55,32 +57,16 @@ class Server(web.Server):
         return ClientConnection(self, **self._options)
 
 
-async def listen_at(server: Server, path: str, tls: ssl.SSLContext | None) -> asyncio.Server:
-    """Listens on a Unix socket, in place of what nobody listens on there. Errors: OSError."""
-    refuse_taken(path)
-    loop = asyncio.get_running_loop()
-    return await loop.create_unix_server(
-        server,
-        path,
-        ssl=tls,
-        backlog=BACKLOG,
-        ssl_shutdown_timeout=_TLS_SHUTDOWN_S if tls else None,
-        **_keeping_path(loop),
-    )
-
-
 async def listen_on(server: Server, bound: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-    """Listens on a socket that is bound already, and closes it at its end. Errors: OSError."""
+    """Has a bound socket, which it closes at its end. Takes connections from `start_serving` on. Errors: OSError."""
     loop = asyncio.get_running_loop()
-    shutdown_s = _TLS_SHUTDOWN_S if tls else None
+    options: dict[str, Any] = {
+        "sock": bound,
+        "ssl": tls,
+        "backlog": BACKLOG,
+        "ssl_shutdown_timeout": _TLS_SHUTDOWN_S if tls else None,
+        "start_serving": False,
+    }
     if bound.family == socket.AF_UNIX:
-        return await loop.create_unix_server(
-            server, sock=bound, ssl=tls, backlog=BACKLOG, ssl_shutdown_timeout=shutdown_s, **_keeping_path(loop)
-        )
-    return await loop.create_server(server, sock=bound, ssl=tls, backlog=BACKLOG, ssl_shutdown_timeout=shutdown_s)
-
-
-def _keeping_path(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """From Python 3.13 on asyncio removes the file of a Unix socket with the first of those who listen on it."""
-    ours = isinstance(loop, asyncio.BaseEventLoop) and sys.version_info >= (3, 13)
-    return {"cleanup_socket": False} if ours else {}
+        return await loop.create_unix_server(server, **options, **_KEEPING_PATH)
+    return await loop.create_server(server, **options)

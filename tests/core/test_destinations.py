@@ -11,6 +11,7 @@ from proxy.core.destinations import is_prohibited, resolved_name
         ("app.localhost", "localhost"),
         ("A.B.LOCALHOST.", "localhost"),
         ("localhost", "localhost"),
+        ("localhost.", "localhost"),
         ("localhost.example", "localhost.example"),
         ("notlocalhost", "notlocalhost"),
         ("127.0.0.1", "127.0.0.1"),

@@ -1,6 +1,8 @@
 """Sockets that several processes share: what is bound, and what is never touched to get it."""
 
+import contextlib
 import errno
+import os
 import socket
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from proxy.app import CannotListen
 from proxy.config.addresses import Address
 from proxy.net import addresses
-from proxy.net.addresses import bind, bind_shared
+from proxy.net.addresses import bind, bind_at, bind_shared
 from proxy.threads import in_thread
 
 from .conftest import MakeOrigin, MakeProxy
@@ -32,6 +34,38 @@ def test_a_socket_that_nobody_listens_on_is_replaced(tmp_path: Path):
     for _ in range(2):
         (bound,) = bind_shared(None, 0, path)
         bound.close()
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_a_socket_that_somebody_has_is_left_alone(tmp_path: Path, kind: socket.SocketKind):
+    """MUST. Also if it is of another kind, or its queue is full: nobody waits until there is room."""
+    path = str(tmp_path / "theirs")
+    with socket.socket(socket.AF_UNIX, kind) as theirs, contextlib.ExitStack() as waiting:
+        theirs.bind(path)
+        inode = os.stat(path).st_ino
+        if kind != socket.SOCK_DGRAM:
+            theirs.listen(0)
+            refused = 0
+            while not refused:
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX, kind))
+                client.setblocking(False)
+                refused = client.connect_ex(path)
+            assert refused == errno.EAGAIN
+        with pytest.raises(OSError, match="in use"):
+            bind_at(path)
+        with pytest.raises(OSError, match="in use"):
+            bind_shared(None, 0, path)
+        assert os.stat(path).st_ino == inode
+
+
+def test_a_path_of_which_nobody_can_tell_is_refused_as_it_is(tmp_path: Path):
+    """The message is the system's own."""
+    with pytest.raises(OSError, match="too long"):
+        bind_at(str(tmp_path / ("x" * 200)))
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        bind_at(str(tmp_path / "file" / "socket"))
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
