@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import NoReturn
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 
 import click
 
@@ -38,7 +37,7 @@ def run(
     """
     open_standard_streams()
     raise_file_limit()
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with refusing(), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(prepare, started, again, watched))
 
 
@@ -50,20 +49,17 @@ async def _serve(
 ) -> None:
     signals = Signals()  # before anybody can know that we run
     async with prepare() as config:
-        logs = Logs(config)
-        for warning in warnings(config):
-            log.warning("%s", warning)
-        instance = instance_name(config)
-        try:
+        with closing(Logs(config)) as logs:
+            for warning in warnings(config):
+                log.warning("%s", warning)
+            instance = instance_name(config)
             running = await Running.start(compiled(config, instance), [logs.access], logs.sink)
-        except CannotStart as error:
-            refuse(error)
-        started(config, running)
-        calm_collector()
-        if again is None:
-            await signals.first.wait()
-            await stop(running, config.drain, signals, logs)
-        else:
+            started(config, running)
+            calm_collector()
+            if again is None:
+                await signals.first.wait()
+                await stop(running, config.drain, signals, logs)
+                return
 
             async def apply(changed: Config, written: Written) -> None:
                 logs.hide(changed)
@@ -74,13 +70,16 @@ async def _serve(
             async with reloading(reloader, signals, again[0].file if watched else None):
                 await signals.first.wait()
             await stop(running, reloader.config.drain, signals, logs)
-        logs.close()
 
 
-def refuse(error: CannotStart) -> NoReturn:
-    """Says why it cannot run, and exits."""
-    click.echo(f"streamsafe: {error}", err=True)
-    sys.exit(error.exit_code)
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Says why its block cannot run, behind all that was logged in it, and exits."""
+    try:
+        yield
+    except CannotStart as error:
+        click.echo(f"streamsafe: {error}", err=True)
+        sys.exit(error.exit_code)
 
 
 @asynccontextmanager

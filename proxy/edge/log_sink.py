@@ -29,28 +29,38 @@ class Descriptor:
 
     def __init__(self, number: int) -> None:
         self._number = number
+        self._is_cut = False  # whether what was written last ends within a line
 
     def write(self, text: str) -> int:
         """Returns when all is written. Errors: OSError, where some of it may have been."""
-        left = memoryview(text.encode("utf-8", "backslashreplace"))
-        while left:
+        data = (b"\n" if self._is_cut else b"") + text.encode("utf-8", "backslashreplace")
+        at = 0
+        while at < len(data):
             try:
-                left = left[os.write(self._number, left[: _whole_lines(left)]) :]
+                at += os.write(self._number, memoryview(data)[at : _end_of_lines(data, at)])
             except BlockingIOError:
                 poller = select.poll()
                 poller.register(self._number, select.POLLOUT)
                 poller.poll()
+            except OSError:
+                if at:
+                    self._is_cut = not data[:at].endswith(b"\n")
+                raise
+        self._is_cut = False
         return len(text)
 
     def flush(self) -> None:
         """Nothing: there is no buffer."""
 
 
-def _whole_lines(data: memoryview) -> int:
-    """How many bytes of lines a pipe takes at once, so that processes which share one cut none of each other's."""
-    if len(data) <= select.PIPE_BUF:
+def _end_of_lines(data: bytes, at: int) -> int:
+    """Where a write from there has to end, so that processes which share a pipe cut none of each other's lines.
+
+    That is behind as many whole lines as a pipe takes at once, or behind one that it cannot.
+    """
+    if len(data) - at <= select.PIPE_BUF:
         return len(data)
-    return (bytes(data[: select.PIPE_BUF]).rfind(b"\n") + 1) or len(data)
+    return data.rfind(b"\n", at, at + select.PIPE_BUF) + 1 or data.find(b"\n", at) + 1 or len(data)
 
 
 class LogSink:
@@ -89,11 +99,12 @@ class LogSink:
         """Hands text to the thread, or drops it."""
         size = len(text)
         with self.lock:
-            if self._given - self._taken + size > WAITING_BYTES:
-                self._dropped += text.count("\n")
+            waiting = self._given - self._taken
+            if waiting and waiting + size > WAITING_BYTES:
+                self._drop(text)
                 return 0
-            self._given += size
             self._lines.put(text)
+            self._given += size
         return size if not self._runs.acquire(blocking=False) or self._begun() else 0
 
     def flush(self) -> None:
@@ -115,15 +126,21 @@ class LogSink:
             if not sys.is_finalizing():
                 _thread.start_new_thread(self._run, ())
                 return True
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             pass
         self._runs.release()
         with self.lock, contextlib.suppress(queue.Empty):
             while True:
                 text = self._lines.get_nowait()
-                self._given -= len(text)
-                self._dropped += text.count("\n")
+                size = len(text)
+                self._given -= size
+                self._drop(text)
         return False
+
+    def _drop(self, text: str) -> None:
+        """Called with the lock held. Within any call a collection may drop or hand over another: none is in a sum."""
+        lines = text.count("\n")
+        self._dropped += lines
 
     def _next(self) -> str | None:
         """The next text to write; None when there is none for so long that the thread ends."""
@@ -140,11 +157,11 @@ class LogSink:
         while (text := self._next()) is not None:
             lost = self.lost_lines
             untold = lost - self._told_of
-            told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""
             try:
+                told = self._told(f"log lines dropped, as nobody took them: {untold}") if untold else ""
                 self._stream.write(told + self._hide(text))
                 self._stream.flush()
-            except (OSError, ValueError):  # a stream that cannot be written to costs lines, never an exchange
+            except Exception:  # noqa: BLE001 # whatever it is, it costs these lines, never those that come
                 self._failed += text.count("\n")
             else:
                 self._told_of = lost

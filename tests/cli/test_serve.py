@@ -185,6 +185,22 @@ async def test_a_unix_socket_that_nobody_listens_on_any_more_is_replaced(
     await launch("serve", echo.url, "--listen", f"unix:{path}", "--admin", "off").wait_match("listens on unix:")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_what_was_warned_of_comes_before_why_it_cannot_start(
+    launch: Serve, echo: Echo, tmp_path: Path, workers: str
+) -> None:
+    """MUST. A thread writes what is logged: the process waits for it before it says its last."""
+    config = tmp_path / "taken.yaml"
+    routes = "[{upstream: 'http://127.0.0.1:9', retry: {attempts: 3}}]"
+    config.write_text(f"{{listen: '{echo.url.removeprefix('http://')}', admin: off, routes: {routes}}}")
+    command = launch("serve", "-c", str(config), "--workers", workers)
+    assert await command.wait_end(within_s=5) == 1
+    warned, refused = command.stderr.splitlines()
+    assert "level=warning" in warned
+    assert "retry.attempts is 3" in warned
+    assert refused.startswith("streamsafe: cannot listen on ")
+
+
 async def test_one_worker_and_no_admin_listener_may_be_asked_for(serve: Serve, echo: Echo) -> None:
     await serve(echo.url, "--workers", "1", "--admin", "off").wait_url()
 

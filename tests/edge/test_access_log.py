@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.core.dialects import Usage
 from proxy.core.errors import ClientGone, ClientStalled, ConnectionTerminated, Draining, NoRoute, UpstreamTimeout
 from proxy.core.exchange import Exchange, Outcome
-from proxy.edge.access_log import AT_ONCE, FLUSH_AFTER_S, FORMATS, AccessLog, fields, level
+from proxy.edge.access_log import AT_ONCE, FLUSH_AFTER_S, FORMATS, MUCH, AccessLog, fields, level
 
 NAMES = (
     "time level route client method target status outcome phase code stream head_ms ttfb_ms duration_ms bytes_in "
@@ -278,6 +278,17 @@ async def test_the_lines_of_a_burst_leave_in_few_writes_and_in_their_order(form:
     assert [text.count("\n") for text in stream.writes] == [AT_ONCE, AT_ONCE, 5]
     lines = [f"{FORMATS[form](exchange(attempts=number))}\n" for number in range(2 * AT_ONCE + 5)]
     assert "".join(stream.writes) == "".join(lines)
+
+
+async def test_long_lines_are_handed_over_one_by_one() -> None:
+    """MUST. S19. Else who sends long targets drops the lines of others with their own."""
+    stream = Stream()
+    log = AccessLog(stream, "text")
+    for target in ("/" + "x" * MUCH, "/bystander"):
+        log.ended(exchange(target=target))
+    log.flush()
+    assert [text.count("\n") for text in stream.writes] == [1, 1]
+    assert "target=/bystander" in stream.writes[1]
 
 
 async def test_a_line_is_written_soon_and_the_next_one_too() -> None:

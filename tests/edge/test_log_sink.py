@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -224,6 +225,49 @@ def test_lines_that_no_thread_could_be_begun_for_are_counted(monkeypatch: pytest
     assert stream.getvalue() == "log lines dropped, as nobody took them: 1!\ntwo\n"
 
 
+def test_one_text_that_is_longer_than_all_that_may_wait_is_taken_alone() -> None:
+    """MUST. S19. Nobody is stuck; behind it, there is no room."""
+    stream = Stuck()
+    sink = sink_to(stream)
+    long = "x" * WAITING_BYTES + "\n"
+    assert sink.write(long) == len(long)
+    assert sink.write("no room\n") == 0
+    stream.go_on.set()
+    sink.drain(5)
+    assert stream.getvalue().endswith(long)  # behind the line that says what was dropped, if it came late enough
+    assert sink.lost_lines == 1
+
+
+@pytest.mark.parametrize("place", ["stream", "told", "hide", "thread"])
+def test_whatever_fails_costs_its_lines_and_none_behind_them(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """MUST. S19. Once, as where memory runs out; the log goes on."""
+    fails = ["thread", "told"] if place == "told" else [place]  # which is needed only where something was lost
+    stream = io.StringIO()
+
+    def failing(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def once(*given: Any) -> Any:
+            if name in fails:
+                fails.remove(name)
+                raise MemoryError(name)
+            return work(*given)
+
+        return once
+
+    monkeypatch.setattr(stream, "write", failing("stream", stream.write))
+    monkeypatch.setattr(_thread, "start_new_thread", failing("thread", _thread.start_new_thread))
+    sink = LogSink(stream, failing("told", lambda message: f"{message}!\n"), failing("hide", str))
+    if place == "told":
+        assert sink.write("lost\n") == 0
+    lost = sink.lost_lines
+    sink.write("one\n")
+    sink.drain(5)
+    assert (fails, sink.lost_lines) == ([], lost + 1)
+    sink.write("two\n")
+    sink.drain(5)
+    assert stream.getvalue().endswith(f"log lines dropped, as nobody took them: {lost + 1}!\ntwo\n")
+    assert sink.lost_lines == lost + 1
+
+
 def test_a_stop_does_not_wait_for_ever() -> None:
     sink = sink_to(Stuck())
     sink.write("never\n")
@@ -289,3 +333,41 @@ def test_a_descriptor_that_does_not_block_gets_every_byte_once() -> None:
     reader.join(10)
     os.close(reading)
     assert b"".join(got).decode() == text
+
+
+def test_what_a_pipe_takes_at_once_are_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. Processes share a pipe, and only what it takes at once stays together. A longer line goes by itself."""
+    written: list[bytes] = []
+
+    def write(_: int, data: memoryview) -> int:
+        written.append(bytes(data))
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    short, long = "s" * 999 + "\n", "l" * 2 * select.PIPE_BUF + "\n"
+    Descriptor(2).write(short + long + short * 5 + "no end" * select.PIPE_BUF)
+    lines = [len(short), len(long), 4 * len(short), len(short), 6 * select.PIPE_BUF]
+    assert [len(data) for data in written] == lines
+
+
+def test_half_a_line_that_a_full_disk_took_is_ended_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST. What comes then is a line of its own. Where nothing at all is taken, it stays to be ended."""
+    written, room = bytearray(), [7, 0, 100]
+
+    def write(_: int, data: memoryview) -> int:
+        taken = data[: room[0]]
+        room[0] -= len(taken)
+        if not taken:
+            del room[0]
+            raise OSError(errno.ENOSPC, "no space left on device")
+        written.extend(taken)
+        return len(taken)
+
+    monkeypatch.setattr(os, "write", write)
+    log = Descriptor(2)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no space"):
+            log.write("one\ntwo and more\n")
+    log.write("three\n")
+    log.write("four\n")
+    assert bytes(written) == b"one\ntwo\nthree\nfour\n"
