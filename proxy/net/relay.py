@@ -163,7 +163,8 @@ class Relay:
                 self._through(self._stage, data)
                 self._onlookers.read(data, now)
                 return
-            exchange.bytes_out += len(data)
+            if not self._onlookers.client_gone:
+                exchange.bytes_out += len(data)
             if last:
                 self._sink.finish(data, self._trailers())
                 self._end()
@@ -186,7 +187,8 @@ class Relay:
 
     def _send(self, piece: bytes) -> None:
         """Sends what came out of a stage."""
-        self._exchange.bytes_out += len(piece)
+        if not self._onlookers.client_gone:
+            self._exchange.bytes_out += len(piece)
         self._sink.write(piece)
         self._onlookers.look(piece, self._connection.last_read_at)
         self._onlookers.wrote(piece)
@@ -213,7 +215,8 @@ class Relay:
                 piece = stage.feed(b"")
             if self._last:
                 rest = stage.flush()
-                self._exchange.bytes_out += len(rest)
+                if not self._onlookers.client_gone:
+                    self._exchange.bytes_out += len(rest)
                 self._sink.finish(rest, self._trailers())
                 self._onlookers.look(rest, self._connection.last_read_at)
                 self._onlookers.wrote(rest)

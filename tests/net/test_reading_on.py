@@ -65,6 +65,8 @@ async def test_what_it_cost_is_known_though_the_client_left(
     assert (exchange.read_on, exchange.verdict, exchange.events) == (True, "complete", 4)
     assert exchange.usage is not None
     assert (exchange.usage.input, exchange.usage.output) == (11, 7)
+    if "heartbeat" not in policy:
+        assert exchange.bytes_out == len(token("a")), "what nobody was given counts"
     assert await settles(lambda: not reading_on(proxied))
     await connection.wait_ended()
 
