@@ -212,6 +212,8 @@ class ClientConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone; aiohttp cancels the handler in a later turn, the upstream is left in this one."""
+        if exc is not None:  # aiohttp keeps it with the request; asyncio's comes from a write, and so from an exchange
+            drop_tracebacks(exc)
         if self.relay is not None:
             self.relay.client_lost()
         if self._abort_timer is not None:

@@ -74,6 +74,14 @@ async def leave_within_the_body(client: Client, one: Origin) -> None:
     client.reset()
 
 
+async def leave_while_an_event_comes(client: Client, one: Origin) -> None:
+    """In one turn of the loop: that the client has gone is noticed by the write to it."""
+    client.ask(b"POST", body=b"{}")
+    await client.wait_body(await client.next_head(), 1)
+    one.connections[-1].send(EVENTS)
+    client.reset()
+
+
 async def leave_before_the_head(client: Client, one: Origin) -> None:
     before = len(one.connections)
     client.get()
@@ -146,6 +154,7 @@ KINDS = {
         SSE, EVENTS, does=leave_within_the_body, stream={"reads_on": True, "family": "openai"}, timeouts={"idle": 0.02}
     ),
     "a client that leaves a stream": answered(SSE, EVENTS, does=leave_within_the_body),
+    "a client that leaves while it flows": Kind(leave_while_an_event_comes, [whole_request, SSE, EVENTS]),
     "a client that does not wait": answered(does=leave_before_the_head),
     "a client that leaves its upload": answered(does=leave_within_the_upload),
     "a tunnel": answered(switch(), b"bytes", does=open_a_tunnel),
