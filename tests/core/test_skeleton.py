@@ -92,6 +92,8 @@ def test_more_than_one_inside_may_vary() -> None:
     assert not skeleton.fits_all([three.replace(b"[]", b'["failed"]')])
     assert not skeleton.fits_all([three.replace(b'""', b'"failed"')])
     assert not skeleton.fits_all([three.replace(b',"logprobs"', b',"failed"')])
+    assert not skeleton.fits_all([b'{"delta":"ccc","error":null}\n'])
+    assert not skeleton.fits_all([b'{"delta":"","error":null}\n'])
 
 
 @pytest.mark.parametrize("blank", [b"", b" "])
@@ -103,6 +105,22 @@ def test_numbers_may_vary_where_no_mark_is_one(blank: bytes) -> None:
     assert skeleton.fits_all([frames[2]])
     assert not skeleton.fits_all([frames[2].replace(b"0,", b"1,")])
     assert learn(frames, words_of([b'"number"'])) is None
+
+
+@pytest.mark.parametrize(
+    ("template", "is_learnt"),
+    [
+        (b"event: %d\ndata: x\n\n", False),
+        (b'data: {"event": %d}\n\n', True),
+        (b'data: {"event": "%d"}\n\n', True),
+        (b"data: %d: done\n\n", False),
+        (b'id: 1\nevent: "%d: done"\n\n', True),
+    ],
+)
+def test_nothing_is_learnt_where_an_inside_may_complete_a_mark(template: bytes, is_learnt: bool) -> None:
+    """MUST. It is looked for in the inside alone: what is not in quotes may go on with what stands around it."""
+    known = learn([template % 1, template % 2], words_of([b"event: done"]))
+    assert (known is not None) is is_learnt
 
 
 @pytest.mark.parametrize(
