@@ -5,12 +5,16 @@ import contextlib
 import random
 import socket
 import ssl
+import threading
 import zlib
 
 import pytest
 import trustme
 
-from proxy.core.routes import Tls
+from proxy.core.errors import ProxyError
+from proxy.core.routes import Origin, Tls
+from proxy.net.upstream.dial import dial
+from proxy.net.upstream.tls import context
 
 from .certificates import serving
 from .conftest import MakeOrigin, MakeProxy
@@ -72,6 +76,79 @@ async def test_an_end_overtakes_no_bytes(
             assert (message.size, message.checksum) == (len(BODY), zlib.crc32(BODY))
             await answering
             client.close()
+
+
+class Taker:
+    """Takes a body, and knows when it has ended, and how."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.ended: asyncio.Future[ProxyError | None] = asyncio.get_running_loop().create_future()
+
+    def receive_lone(self, read: bytes) -> bool:
+        return False
+
+    def receive(self, data: bytes, last: bool) -> None:
+        self.body += data
+        if last:
+            self.ended.set_result(None)
+
+    def failed(self, error: ProxyError) -> None:
+        self.ended.set_result(error)
+
+
+def answer_in_two(listening: socket.socket, context: ssl.SSLContext, rest_bytes: int, go_on: threading.Event) -> None:
+    """Answers a request with 75,000 bytes, of which so many of TLS come behind `go_on`, and then the end.
+
+    The last record begins within 64 KiB, and ends behind them.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    accepted, _ = listening.accept()
+    with accepted:
+        for step in (tls.do_handshake, lambda: tls.read(65536)):
+            while True:
+                try:
+                    step()
+                    break
+                except ssl.SSLWantReadError:
+                    accepted.sendall(outgoing.read())
+                    incoming.write(accepted.recv(65536))
+        tls.write(head(b"HTTP/1.1 200 OK", b"Content-Length: 75000"))
+        first = outgoing.read()
+        for start, end in [(0, 15_000), (15_000, 60_000), (60_000, 75_000)]:
+            tls.write(BODY[start:end])
+        body = outgoing.read()
+        accepted.sendall(first + body[:-rest_bytes])
+        go_on.wait(10)
+        accepted.sendall(body[-rest_bytes:])
+
+
+@pytest.mark.parametrize("rest_bytes", [50_000, 60_000, 65_000, 75_000])
+async def test_what_tls_has_of_a_record_is_not_left_behind(authority: trustme.CA, authority_file: str, rest_bytes: int):
+    """MUST. E8, S5. Loops do not count it where they say how much comes, and read the end before what did not fit."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        go_on = threading.Event()
+        answering = threading.Thread(target=answer_in_two, args=(listening, serving(authority), rest_bytes, go_on))
+        answering.start()
+        tls = Tls(ca=authority_file)
+        connection = await dial(Origin("localhost", listening.getsockname()[1], tls), 10, context(tls))
+        connection.begin(b"GET", None)
+        connection.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.request_sent = True
+        await connection.head()
+        taker = Taker()
+        connection.attach(taker)
+        connection.pause()
+        go_on.set()
+        answering.join()  # so that the loop finds all of it, and the end behind it
+        for _ in range(20):  # turns, in which it reads what there is room for
+            await asyncio.sleep(0)
+        connection.resume()
+        assert await asyncio.wait_for(taker.ended, 10) is None
+        assert taker.body == BODY[:75_000]
+        connection.close()
 
 
 UPGRADE = (b"Connection: upgrade", b"Upgrade: websocket")

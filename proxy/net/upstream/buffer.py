@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 READ_BYTES = 64 * 1024
 # A larger read is the first of more.
 MUCH_BYTES = READ_BYTES // 2
-# The most that TLS has at once, and says so: one read of the socket, and what was left of a record. It has to fit, as
-# an end that comes before the next turn of the loop would take away what does not.
+# More than TLS ever has at once, which is one read of the socket, 256 KiB, and a record that was not whole before. All
+# has to fit, as an end that comes before the next turn of the loop takes away what does not; and what a loop says that
+# there is leaves out what TLS has of that record.
 _TLS_BYTES = 320 * 1024
 # Always a view: asyncio's TLS slices it to read on, and a slice of a bytearray would be a copy, so that one client saw
 # what an earlier read left there.
@@ -32,10 +33,11 @@ _STARTS = tuple(_VIEW[:size] for size in range(LONE_BYTES))
 class IntoBuffer(asyncio.BufferedProtocol):
     """Reads for a connection, and tells it of all else."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("_room", "connection")
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "Connection", *, tls: bool = False) -> None:
         self.connection = connection
+        self._room = _ALL if tls else _VIEW
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
@@ -43,7 +45,7 @@ class IntoBuffer(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The shared buffer; what is in it has been used up by the time this is called again."""
-        return _VIEW if sizehint <= READ_BYTES else _ALL
+        return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hands on one read. Runs once per event of an upstream with TLS."""

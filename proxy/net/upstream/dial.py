@@ -111,7 +111,7 @@ async def _connect(
         _, connection = await loop.create_connection(lambda: Connection(loop), sock=connected)
         return connection
     _, protocol = await loop.create_connection(
-        lambda: IntoBuffer(Connection(loop)),
+        lambda: IntoBuffer(Connection(loop), tls=True),
         sock=connected,
         ssl=context,
         server_hostname=origin.tls.server_name or origin.host,
