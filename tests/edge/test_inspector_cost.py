@@ -1,4 +1,4 @@
-"""What the inspector costs: calls for each event, counted, and time with room for a busy machine.
+"""What the inspector costs: calls for each event, counted, and time beside that of plain calls.
 
 `python -m tests.bench --only observers` measures the whole.
 """
@@ -25,7 +25,8 @@ from .inspector_world import inspected
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n'
 EVENTS = 20_000
-MOST_US = 10.0
+MOST_PLAIN_CALLS = 100
+"""What copying, keeping and looking at an event may take at most, in plain calls: 15 to 30 when this was written."""
 MOST_CALLS = 20.0
 """Calls into the inspector for each event that is copied, kept and looked at: 17 when this was written."""
 FEW, MANY = 50, 250
@@ -112,17 +113,30 @@ async def test_an_exchange_that_nobody_looks_at_costs_a_few_calls(origin: MakeOr
     assert 1 < calls.count <= 40
 
 
-def least_us(run: Callable[[], None], times: int) -> float:
-    """CPU microseconds for each of `times`, the least of five runs."""
+def least_s(run: Callable[[], None]) -> float:
+    """CPU seconds, the least of five runs."""
     found = []
     for _ in range(5):
         begun = time.thread_time()
         run()
         found.append(time.thread_time() - begun)
-    return min(found) * 1e6 / times
+    return min(found)
 
 
-def test_an_event_that_is_copied_costs_less_than_ten_microseconds_all_told() -> None:
+def plain_calls(run: Callable[[], None]) -> float:
+    """How many calls that do nothing take as long: a slow or busy machine is slow at these too."""
+
+    def nothing(event: bytes, at: float) -> None:
+        pass
+
+    def calls() -> None:
+        for _ in range(EVENTS):
+            nothing(EVENT, time.monotonic())
+
+    return least_s(run) / least_s(calls) * EVENTS
+
+
+def test_an_event_that_is_copied_costs_no_more_than_some_plain_calls_all_told() -> None:
     """What the relay calls and what the store does with it later, at twenty looks a second and forty events."""
     store = Store(64 * 1024 * 1024, SECRETS, list)
 
@@ -135,10 +149,10 @@ def test_an_event_that_is_copied_costs_less_than_ten_microseconds_all_told() -> 
                 captured.drain()
         store.ended(exchange)
 
-    assert least_us(run, EVENTS) < MOST_US
+    assert plain_calls(run) / EVENTS < MOST_PLAIN_CALLS
 
 
-def test_an_exchange_that_nobody_looks_at_is_kept_for_less_than_a_tenth_of_a_millisecond() -> None:
+def test_an_exchange_that_nobody_looks_at_is_kept_for_no_more_than_some_plain_calls() -> None:
     store = Store(64 * 1024 * 1024, SECRETS, list)
     exchange = Exchange("id", time.time(), time.monotonic(), "POST", "/v1/chat/completions?a=b")
 
@@ -147,7 +161,7 @@ def test_an_exchange_that_nobody_looks_at_is_kept_for_less_than_a_tenth_of_a_mil
             assert store.capture(exchange) is None
             store.ended(exchange)
 
-    assert least_us(run, 1000) < 100
+    assert plain_calls(run) / 1000 < 10 * MOST_PLAIN_CALLS
 
 
 def test_nothing_is_copied_unless_somebody_looks() -> None:
