@@ -38,7 +38,7 @@ def trace(request_ids: Sequence[str], traceparents: Sequence[str], chance: int) 
     `chance` is a random number of CHANCE_BITS. Where both are made, the request's id is that of its trace. A trace that
     begins here is marked as sampled: upstreams that follow the mark go on recording, as they did without us.
     """
-    request_id = "%032x" % chance  # noqa: UP031 - two thirds of what an f-string costs
+    request_id = "%032x" % chance  # noqa: UP031 # two thirds of what an f-string costs
     parent = f"00-{request_id}-{request_id[16:]}-01"
     if request_ids and len(request_ids) == 1 and _REQUEST_ID.match(request_ids[0]):
         request_id = request_ids[0]

@@ -24,7 +24,7 @@ _Place = tuple[socket.AddressFamily, Any]
 
 
 def refuse_taken(path: str) -> None:
-    """All replace a socket file without asking. Errors: OSError where somebody listens, or where nobody can tell."""
+    """Who binds there replaces the file of a socket. Errors: OSError where somebody listens, or nobody can tell."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:

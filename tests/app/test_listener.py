@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ async def taken_by(listener: Listener, _: asyncio.StreamReader, writer: asyncio.
     assert await settles(lambda: not listener.is_quiet)
     writer.close()
     assert await settles(lambda: listener.is_quiet)
+
+
+async def break_off(listener: Listener, turns: int, bound: Sequence[socket.socket] = ()) -> None:
+    """Gives up after so many turns of the loop, in which it may have begun to listen or not."""
+    opening = asyncio.create_task(listener.open(None, bound))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await opening
+    listener.close()
 
 
 @pytest.mark.parametrize("bad", [0, 1, 2])
@@ -59,13 +71,7 @@ async def test_a_listener_that_is_not_wanted_any_more_takes_nobody(turns: int):
     listener = listener_of(settings_of(route(9)))
     bound = bind_shared("127.0.0.1", 0, None)
     number, port = bound[0].fileno(), bound[0].getsockname()[1]
-    opening = asyncio.create_task(listener.open(None, bound))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    opening.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await opening
-    listener.close()
+    await break_off(listener, turns, bound)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     other = listener_of(settings_of(route(9)))
@@ -84,13 +90,7 @@ async def test_a_socket_file_that_is_not_wanted_any_more_takes_nobody(tmp_path: 
     path = str(tmp_path / "socket")
     for turns in range(1, 4):
         listener = listener_of(settings_of(route(9), listen=(Address(path=path),)))
-        opening = asyncio.create_task(listener.open(None))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        opening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await opening
-        listener.close()
+        await break_off(listener, turns)
         with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
             await asyncio.open_unix_connection(path)
 

@@ -367,7 +367,7 @@ async def test_a_log_that_nobody_reads_is_counted_and_delays_no_answer(
                 dropped = value(await scrape(session, admin), "streamsafe_log_lines_dropped_total") or 0
                 if dropped > 50:
                     break
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # another process: nobody is told what it drops
         async with session.get(f"{admin}/status") as answer:
             assert (await answer.json())["log"]["dropped"] >= dropped
         said = await asyncio.to_thread(command.end_and_read)

@@ -26,7 +26,7 @@ async def wait_refused(url: str) -> None:
                 except ConnectionRefusedError:
                     return
                 writer.close()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # another process: nobody is told what it does
 
 
 @every_signal
